@@ -1,0 +1,158 @@
+"""How the command line shows experiments and trials: as tables for people, as JSON for scripts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from strategies.actions import fidelity_text, minimised
+from strategies.registry import algo_to_json, describe
+
+from ray_hpo.budget import duration_text
+from ray_hpo.errors import RayHpoError
+from ray_hpo.progress import config_text
+from ray_hpo.results import Result
+from ray_hpo.summary import result_lines
+from ray_hpo.trial import Trial
+
+
+def experiment_rows(folders: Iterable[Path]) -> list[dict[str, Any]]:
+    """One row an experiment; one that cannot be read says so in its status."""
+    return [_experiment_row(folder) for folder in folders]
+
+
+def _experiment_row(folder: Path) -> dict[str, Any]:
+    try:
+        result = Result(folder)
+    except RayHpoError as error:
+        return {"name": folder.name, "status": f"unreadable: {error}", "path": str(folder)}
+    best = result.experiment.best
+    return {
+        "name": folder.name,
+        "status": result.status,
+        "algo": describe(result.spec.algo),
+        "trials": len(result.trials),
+        "metric": result.spec.metric,
+        "best": None if best is None else best.value,
+        "time": round(result.experiment.elapsed, 1),
+        "path": str(folder),
+    }
+
+
+def print_rows(rows: Sequence[dict[str, Any]]) -> None:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("name", "status", "algo", "trials", "best", "time"):
+        table.add_column(name, justify="right" if name in ("trials", "time") else "left", overflow="fold")
+    for row in rows:
+        best = "" if row.get("best") is None else f"{row['metric']} {row['best']:.5g}"
+        took = duration_text(row["time"]) if "time" in row else ""
+        table.add_row(row["name"], row["status"], row.get("algo", ""), str(row.get("trials", "")), best, took)
+    Console().print(table)
+
+
+def experiment_json(result: Result) -> dict[str, Any]:
+    """An experiment with all its trials."""
+    spec, best = result.spec, result.experiment.best
+    return {
+        "name": spec.name,
+        "path": str(result.path),
+        "status": result.status,
+        "algo": algo_to_json(spec.algo),
+        "metric": spec.metric,
+        "mode": spec.mode,
+        "max_budget": spec.max_budget,
+        "seed": spec.seed,
+        "seconds": result.experiment.elapsed,
+        "spent": result.spent,
+        "best_trial": None if best is None else best.number,
+        "best_config": None if best is None else result.best_config,
+        "best_value": None if best is None else best.value,
+        "trials": [trial_json(result, trial) for trial in result.trials],
+    }
+
+
+def trial_json(result: Result, trial: Trial) -> dict[str, Any]:
+    """One trial; numbers that JSON lacks (inf, nan) are null."""
+    body = {
+        "trial": trial.number,
+        "state": trial.state,
+        "config": result.spec.space.nest(trial.config),
+        "bracket": trial.bracket,
+        "fidelity": trial.fidelity,
+        "step": trial.step,
+        "value": trial.value,
+        "metrics": trial.metrics,
+        "seconds": trial.seconds,
+        "failures": trial.failures,
+        "losses": trial.losses,
+        "why": trial.why,
+        "error": trial.error,
+        "checkpoint": trial.checkpoint and trial.checkpoint.path,
+        "decisions": [{"time": time, "decision": text} for time, text in trial.decisions],
+    }
+    cleaned: dict[str, Any] = _finite(body)
+    return cleaned
+
+
+def print_experiment(result: Result, limit: int) -> None:
+    console = Console()
+    spec = result.spec
+    console.print(f"{spec.name}: {describe(spec.algo)}, {spec.mode} {spec.metric}, seed {spec.seed}", highlight=False)
+    for line in result_lines(result):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    ranked = sorted(result.trials, key=lambda trial: _standing(trial, spec.mode))
+    shown = ranked[:limit] if limit else ranked
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("trial", "state", "at", spec.metric, "why", "config"):
+        table.add_column(name, overflow="fold", justify="right" if name in ("trial", "at") else "left")
+    for trial in shown:
+        at = "" if trial.fidelity is None else fidelity_text(trial.fidelity)
+        value = "" if trial.value is None else f"{trial.value:.5g}"
+        table.add_row(str(trial.number), trial.state, at, value, trial.why, config_text(trial.config))
+    console.print()
+    console.print(table)
+    if len(shown) < len(ranked):
+        console.print(f"... {len(ranked) - len(shown)} more: --limit 0 shows all", highlight=False)
+    for notice in result.experiment.notices[-5:]:
+        console.print(f"! {notice}", markup=False, highlight=False)
+
+
+def print_trial(result: Result, trial: Trial) -> None:
+    console = Console()
+    lines = [
+        f"trial {trial.number}: {trial.state}; {trial.why}",
+        f"config: {config_text(trial.config)}",
+        f"last report: step {trial.step:g}, {config_text(trial.metrics)}",
+        f"retries: {trial.failures} exceptions, {trial.losses} lost workers",
+        f"output: {result.path / 'trials' / f'{trial.number:05d}' / 'output.log'}",
+        "decisions:",
+    ]
+    began = trial.decisions[0][0] if trial.decisions else 0.0
+    lines += [f"  +{duration_text(time - began)} {text}" for time, text in trial.decisions]
+    if trial.traceback:
+        lines += ["last exception:", trial.traceback.rstrip()]
+    elif trial.error:
+        lines.append(f"last error: {trial.error}")
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _standing(trial: Trial, mode: str) -> tuple[float, float, int]:
+    if trial.fidelity is None or trial.value is None:
+        return (math.inf, math.inf, trial.number)
+    return (-trial.fidelity, minimised(trial.value, mode), trial.number)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return value

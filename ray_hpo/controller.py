@@ -1,0 +1,275 @@
+"""The loop: strategy x executor x journal, in one thread.
+
+A tick hears what arrived, decides, commits, acts, in this order: what was acted on is always in the journal. It knows
+neither Ray nor SQL, and has no state that the journal does not hold but the actions of the current tick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from strategies.actions import (
+    Continue,
+    Done,
+    Failed,
+    Pause,
+    Reached,
+    Record,
+    Resume,
+    Start,
+    Stop,
+    Verdict,
+    minimised,
+    record_to_json,
+)
+from strategies.strategy import Strategy
+
+from ray_hpo.budget import Budget
+from ray_hpo.errors import MetricMissing
+from ray_hpo.executors.base import Executor
+from ray_hpo.journal.journal import Event, Journal
+from ray_hpo.messages import AtMilestone, Crashed, Ended, Job, Message, Notice, Report, Saved
+from ray_hpo.trial import Experiment, Trial
+
+MAX_LOSSES = 5  # workers a trial may lose in all before it counts as failed: it may be what kills them
+POLL_SECONDS = 0.5  # how soon an interrupt or a time limit is noticed while nothing arrives
+
+
+class Controller:
+    """Runs an experiment from wherever its journal stands to its end.
+
+    experiment, strategy: both rebuilt from the journal.  nest: a flat config as the trainable gets it.
+    on_tick: called after each tick, with nothing to decide: displays.  discard: told of checkpoints that are not
+    needed any more.  max_failures: how often a trial is tried again after an exception.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        strategy: Strategy,
+        executor: Executor,
+        journal: Journal,
+        *,
+        budget: Budget = Budget(),
+        max_failures: int = 0,
+        nest: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+        on_tick: Callable[[], None] = lambda: None,
+        discard: Callable[[str], None] = lambda path: None,
+    ) -> None:
+        self._experiment = experiment
+        self._strategy = strategy
+        self._executor = executor
+        self._journal = journal
+        self._budget = budget
+        self._max_failures = max_failures
+        self._nest = nest
+        self._on_tick = on_tick
+        self._discard = discard
+        self._relaunch: list[Trial] = []  # running trials that want a worker
+        self._actions: list[Callable[[], None]] = []  # to do after the commit
+        self._freed = 0  # workers that these actions free, less those that they take
+        self._finished = ""  # why no more work is to be found
+        self._interrupted = ""
+
+    def interrupt(self, reason: str) -> None:
+        """Ask `run` to stop at the next tick. May be called from a signal handler."""
+        self._interrupted = reason
+
+    def run(self) -> str:
+        """Run to the end of the strategy or of the budget, or to an interrupt; return which, in words.
+
+        Trials that run when time is up or an interrupt arrives are left as they are: a resume takes them up again from
+        their last checkpoints.
+
+        Raises:
+            MetricMissing: a trial arrives at its milestone, and none has reported the metric yet.
+        """
+        self._take_up()
+        while True:
+            self._fill()
+            self._commit_and_act()
+            reason = self._over()
+            if reason:
+                break
+            for message in self._executor.poll(POLL_SECONDS):
+                self._hear(message)
+        self._event("closed", None, {"reason": reason})
+        self._journal.commit()
+        return reason
+
+    # ---- one tick ----
+
+    def _take_up(self) -> None:
+        """Go on where the journal ends: verdicts that are due, trials that were running."""
+        for number in self._strategy.waiting():
+            self._judge(self._experiment.trials[number], holds_worker=False)
+        for trial in self._experiment.trials:
+            if trial.state == "running" and trial not in self._relaunch:
+                self._relaunch.append(trial)
+
+    def _fill(self) -> None:
+        """Find work for every free worker."""
+        while self._free > 0 and self._relaunch and not self._out_of_time():
+            self._launch(self._relaunch.pop(0))
+        while self._free > 0 and not (self._relaunch or self._finished):
+            action = self._strategy.next()
+            if isinstance(action, Done):
+                self._finished = action.reason
+            elif isinstance(action, Stop):
+                self._decide(action)
+            elif isinstance(action, (Start, Resume)):
+                self._finished = self._refusal(action)
+                if not self._finished:
+                    self._decide(action)
+                    self._send(self._experiment.trials[action.trial])
+            else:
+                return
+
+    @property
+    def _free(self) -> int:
+        return self._executor.free + self._freed
+
+    def _commit_and_act(self) -> None:
+        self._journal.commit()
+        actions, self._actions, self._freed = self._actions, [], 0
+        for act in actions:
+            act()
+        self._on_tick()
+
+    def _over(self) -> str:
+        """Why the loop ends now; empty while it goes on."""
+        if self._interrupted:
+            return self._interrupted
+        if self._out_of_time():
+            return self._budget.refuses(self._elapsed(), 0.0, 0.0)
+        return "" if self._strategy.table.running else self._finished
+
+    # ---- hearing ----
+
+    def _hear(self, message: Message) -> None:
+        trial = self._experiment.trials[message.trial]
+        match message:
+            case Report():
+                if message.step > trial.step:  # a step that is delivered again, after a crash, changes nothing
+                    self._journal.report(trial.number, message.step, message.time, message.metrics)
+                    self._experiment.report(trial.number, message.step, message.metrics)
+            case Saved():
+                if trial.checkpoint and trial.checkpoint.path != message.checkpoint.path:
+                    self._forget(trial.checkpoint.path)
+                self._event("saved", trial.number, {"path": message.checkpoint.path, "step": message.checkpoint.step})
+            case Notice():
+                self._event("notice", trial.number, {"text": message.text})
+            case AtMilestone():
+                self._reached(trial, holds_worker=True)
+            case Ended():
+                self._event("ended", trial.number, {})
+                self._reached(trial, holds_worker=False)
+            case Crashed():
+                self._crash(trial, message.kind, message.error, message.traceback)
+
+    def _reached(self, trial: Trial, holds_worker: bool) -> None:
+        if trial.latest is None:
+            self._missing_metric(trial, holds_worker)
+            return
+        self._record(Reached(trial.number, trial.until, minimised(trial.latest, self._experiment.mode)))
+        self._judge(trial, holds_worker)
+
+    def _judge(self, trial: Trial, holds_worker: bool) -> None:
+        """Ask for the verdict on a trial that waits at its milestone, and see to it."""
+        verdict = self._strategy.verdict(trial.number)
+        if isinstance(verdict, Continue):
+            refusal = self._refusal(verdict)
+            if refusal:
+                self._finished, verdict = refusal, Pause(trial.number, refusal)
+        self._decide(verdict)
+        if isinstance(verdict, Continue):
+            if holds_worker and not trial.ended:
+                until = verdict.until
+                self._actions.append(lambda: self._executor.proceed(trial.number, until))
+            else:
+                self._send(trial)
+        elif holds_worker:
+            self._release(trial)
+
+    def _crash(self, trial: Trial, kind: str, error: str, traceback: str = "") -> None:
+        self._event("crashed", trial.number, {"cause": kind, "error": error, "traceback": traceback})
+        retry = trial.failures <= self._max_failures if kind == "user" else trial.losses <= MAX_LOSSES
+        if retry:
+            self._relaunch.append(trial)
+        else:
+            self._record(Failed(trial.number, trial.until))
+
+    def _missing_metric(self, trial: Trial, holds_worker: bool) -> None:
+        """A trial is at its milestone, or at its end, without the metric."""
+        metric, seen = self._experiment.metric, ", ".join(sorted(trial.metrics)) or "nothing"
+        if trial.metrics and all(other.latest is None for other in self._experiment.trials):
+            raise MetricMissing(
+                f"metric={metric!r} was not reported by trial {trial.number} up to {trial.step:g}; it reported {seen}"
+            )
+        what = f"never reported {metric!r}; it reported {seen}" if trial.metrics else "ended without a report"
+        self._event("crashed", trial.number, {"cause": "user", "error": what, "traceback": ""})
+        self._record(Failed(trial.number, trial.until))
+        if holds_worker:
+            self._release(trial)
+
+    # ---- deciding ----
+
+    def _refusal(self, action: Start | Resume | Continue) -> str:
+        """Why the budget does not allow `action`; empty if it does."""
+        done = 0.0 if isinstance(action, Start) else self._experiment.trials[action.trial].until
+        return self._budget.refuses(
+            self._elapsed(), self._experiment.granted, self._experiment.cost(done, action.until)
+        )
+
+    def _decide(self, decision: Start | Resume | Verdict) -> None:
+        """Make a decision true. A trial that is stopped needs its checkpoint no more."""
+        if isinstance(decision, Stop):
+            trial = self._experiment.trials[decision.trial]
+            checkpoint = trial.checkpoint
+            self._record(decision)
+            if checkpoint and trial.checkpoint is None:
+                self._forget(checkpoint.path)
+        else:
+            self._record(decision)
+
+    def _send(self, trial: Trial) -> None:
+        """A trial is to train on and has no worker. One that has ended by itself is at its next milestone already."""
+        if trial.ended:
+            self._reached(trial, holds_worker=False)
+        elif self._free > 0:
+            self._launch(trial)
+        else:
+            self._relaunch.append(trial)
+
+    def _launch(self, trial: Trial) -> None:
+        job = Job(trial.number, self._nest(trial.config), trial.until, trial.checkpoint, trial.since)
+        self._actions.append(lambda: self._executor.launch(job))
+        self._freed -= 1
+
+    def _release(self, trial: Trial) -> None:
+        self._actions.append(lambda: self._executor.release(trial.number))
+        self._freed += 1
+
+    def _forget(self, path: str) -> None:
+        self._actions.append(lambda: self._discard(path))
+
+    # ---- remembering ----
+
+    def _record(self, record: Record) -> None:
+        now = self._executor.now()
+        body = record_to_json(record)
+        self._journal.event(Event(now, body.pop("kind"), body.pop("trial", None), body))
+        self._experiment.record(now, record)
+        self._strategy.apply(record)
+
+    def _event(self, kind: str, trial: int | None, body: dict[str, Any]) -> None:
+        now = self._executor.now()
+        self._journal.event(Event(now, kind, trial, body))
+        self._experiment.apply(now, kind, trial, body)
+
+    def _elapsed(self) -> float:
+        return self._experiment.elapsed_at(self._executor.now())
+
+    def _out_of_time(self) -> bool:
+        return self._budget.out_of_time(self._elapsed())

@@ -1,0 +1,168 @@
+"""One session of an experiment: put the parts together, run the controller, take them apart again."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from strategies.plan import plan
+from strategies.strategy import Strategy
+
+from ray_hpo.budget import Budget
+from ray_hpo.controller import Controller
+from ray_hpo.errors import InvalidInput
+from ray_hpo.executors.base import Executor
+from ray_hpo.journal import Lock
+from ray_hpo.journal.journal import Event, Journal
+from ray_hpo.journal.reader import read_experiment
+from ray_hpo.progress import Outlook, Progress, Silence, View, make_progress
+from ray_hpo.results import Result
+from ray_hpo.spec import Spec
+from ray_hpo.storage import CheckpointStore
+from ray_hpo.summary import plan_lines, print_lines, result_lines
+from ray_hpo.trial import Experiment
+
+MakeExecutor = Callable[[], Executor]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits that a session sets anew; None leaves one as it is."""
+
+    num_trials: int | None = None
+    time_limit: float | None = None
+    total_budget: float | None = None
+
+
+def create(folder: Path, spec: Spec) -> None:
+    """Write the journal of a new experiment."""
+    journal = Journal(folder)
+    journal.begin(spec.to_json())
+    journal.close()
+
+
+def drive(folder: Path, spec: Spec, make_executor: MakeExecutor, limits: Limits, console: Console | None) -> Result:
+    """Run the experiment in `folder` from where its journal stands to its end, and return what came out.
+
+    console: where to show the run; None shows nothing.
+
+    Raises:
+        ExperimentLocked: another driver is at work on it.
+        MetricMissing: the trainable does not report the metric.
+    """
+    with Lock(folder):
+        experiment = read_experiment(folder, spec.experiment())
+        _check(limits, experiment)
+        store = CheckpointStore(folder)
+        store.sweep(trial.checkpoint.path for trial in experiment.trials if trial.checkpoint)
+        executor = make_executor()
+        journal = Journal(folder)
+        try:
+            budget = _open_session(experiment, journal, executor.now(), limits)
+            strategy = Strategy.rebuild(spec.algo, spec.problem(), experiment.records)
+            _run(spec, experiment, strategy, executor, journal, budget, store, console)
+        finally:
+            executor.shutdown()
+            journal.close()
+    result = Result(folder)
+    if console is not None:
+        print_lines(console, result_lines(result))
+    return result
+
+
+def _run(
+    spec: Spec,
+    experiment: Experiment,
+    strategy: Strategy,
+    executor: Executor,
+    journal: Journal,
+    budget: Budget,
+    store: CheckpointStore,
+    console: Console | None,
+) -> None:
+    progress: Progress = Silence()
+    if console is not None:
+        num_trials = strategy.table.num_trials
+        planned = None if num_trials is None else plan(spec.algo, spec.problem(), num_trials, max(1, executor.slots))
+        print_lines(console, plan_lines(spec, budget, num_trials, planned, executor.slots))
+        total = None if planned is None or math.isinf(planned.total_budget) else planned.total_budget
+        total = min((x for x in (total, budget.total_budget) if x is not None), default=None)
+        progress = make_progress(
+            View(spec, experiment, Outlook(budget, num_trials, total), lambda: executor.slots), console
+        )
+    with ThreadPoolExecutor(1, "discard") as cleaner:  # deleting can be slow on network storage
+
+        def discard(path: str) -> None:
+            cleaner.submit(store.delete, path)
+
+        controller = Controller(
+            experiment,
+            strategy,
+            executor,
+            journal,
+            budget=budget,
+            max_failures=spec.max_failures,
+            nest=spec.space.nest,
+            on_tick=progress.update,
+            discard=discard,
+        )
+        try:
+            with _signals(controller):
+                controller.run()
+        finally:
+            progress.close()
+
+
+def _open_session(experiment: Experiment, journal: Journal, now: float, limits: Limits) -> Budget:
+    """Note that a session begins, and what it changes; return the budget that holds from now on."""
+    note: list[tuple[str, dict[str, Any]]] = [("session", {"pid": os.getpid(), "host": socket.gethostname()})]
+    if limits.num_trials is not None:
+        note.append(("limit", {"num_trials": limits.num_trials}))
+    if limits.time_limit is not None or limits.total_budget is not None:
+        old = experiment.budget
+        grown = {
+            "time_limit": limits.time_limit or old.time_limit,
+            "total_budget": limits.total_budget or old.total_budget,
+        }
+        note.append(("budget", grown))
+    for kind, body in note:
+        journal.event(Event(now, kind, None, body))
+        experiment.apply(now, kind, None, body)
+    journal.commit()
+    return experiment.budget
+
+
+def _check(limits: Limits, experiment: Experiment) -> None:
+    started = len(experiment.trials)
+    if limits.num_trials is not None and limits.num_trials < started:
+        raise InvalidInput(f"num_trials={limits.num_trials} is below the {started} trials that were started already")
+
+
+@contextmanager
+def _signals(controller: Controller) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM ends the session in order; the second one ends it at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        controller.interrupt("interrupted" if number == signal.SIGINT else "terminated")
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

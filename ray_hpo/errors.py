@@ -1,0 +1,23 @@
+"""The errors that users meet. Each message is one line: what, with which value, and the way out."""
+
+from __future__ import annotations
+
+from strategies.errors import InvalidInput
+
+__all__ = ["ExperimentLocked", "InvalidInput", "JournalError", "MetricMissing", "RayHpoError"]
+
+
+class RayHpoError(Exception):
+    """Whatever goes wrong with an experiment and is not a bug of ours."""
+
+
+class ExperimentLocked(RayHpoError):
+    """Another driver is at work on this experiment."""
+
+
+class JournalError(RayHpoError):
+    """The journal is missing, of another version, or damaged."""
+
+
+class MetricMissing(RayHpoError):
+    """The trainable never reports the metric that the experiment optimises."""

@@ -1,0 +1,42 @@
+"""The contract of an executor: it carries jobs to workers and brings back messages. It decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from ray_hpo.messages import Job, Message
+
+
+class Executor(Protocol):
+    """Workers, each with one trial at a time.
+
+    A trial holds its worker from `launch` until `release`, or until the executor says that it ended or crashed.
+    After either, no message of that attempt arrives.
+    """
+
+    @property
+    def free(self) -> int:
+        """Workers that could take a job now."""
+
+    @property
+    def slots(self) -> int:
+        """Workers in all, those still starting included."""
+
+    def now(self) -> float:
+        """The clock, in seconds."""
+
+    def launch(self, job: Job) -> None:
+        """Give `job` to a free worker."""
+
+    def proceed(self, trial: int, until: float) -> None:
+        """Let a trial that waits at its milestone train on to `until`."""
+
+    def release(self, trial: int) -> None:
+        """End a trial that waits at its milestone, on its worker; the worker is free again."""
+
+    def poll(self, timeout: float) -> Sequence[Message]:
+        """Messages that have arrived, in order; waits up to `timeout` seconds for the first."""
+
+    def shutdown(self) -> None:
+        """Give all workers back. Trials that run are cut off."""

@@ -1,0 +1,51 @@
+"""Trials one after another in this process, no Ray: for a debugger, and for a first look."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from ray_hpo.messages import Crashed, Ended, Job, Message
+from ray_hpo.worker.runner import TrialRunner
+from ray_hpo.worker.session import Setting
+
+
+class InlineExecutor:
+    """One worker: a thread of this process. `breakpoint()` in a trainable works; prints go to the trial's log."""
+
+    def __init__(self, trainable: Any, setting: Setting) -> None:
+        self._runner = TrialRunner(trainable, setting)
+        self._trial: int | None = None
+
+    slots = 1
+
+    @property
+    def free(self) -> int:
+        return int(self._trial is None)
+
+    def now(self) -> float:
+        return time.time()
+
+    def launch(self, job: Job) -> None:
+        self._trial = job.trial
+        self._runner.start(job)
+
+    def proceed(self, trial: int, until: float) -> None:
+        self._runner.proceed(until)
+
+    def release(self, trial: int) -> None:
+        self._runner.release()
+        self._trial = None
+
+    def poll(self, timeout: float) -> Sequence[Message]:
+        if self._trial is None:
+            time.sleep(timeout)
+            return []
+        messages = self._runner.next_batch(timeout)
+        if messages and isinstance(messages[-1], (Ended, Crashed)):
+            self._trial = None
+        return messages
+
+    def shutdown(self) -> None:
+        self._runner.release()

@@ -1,0 +1,64 @@
+"""The cluster under the executor: joining it, and what its nodes hold."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import ray
+
+from ray_hpo.errors import InvalidInput
+
+
+def connect() -> None:
+    """Join the cluster that RAY_ADDRESS or this machine has, or start Ray here. Quietly; a Ray that is up is left as
+    it is."""
+    if ray.is_initialized():
+        return
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # spares every user a warning about the future
+    ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+
+
+def actor_options(asked: Mapping[str, float]) -> dict[str, Any]:
+    """`asked` as options of a Ray actor."""
+    custom = {name: amount for name, amount in asked.items() if name not in ("CPU", "GPU") and amount}
+    return {"num_cpus": asked.get("CPU", 0), "num_gpus": asked.get("GPU", 0), "resources": custom}
+
+
+def capacity(asked: Mapping[str, float]) -> int:
+    """How many workers that ask for `asked` the nodes that are alive hold."""
+    return sum(_fit(node["Resources"], asked) for node in _nodes())
+
+
+def _nodes() -> list[dict[str, Any]]:
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]  # Ray's
+    return [node for node in nodes if node["Alive"]]
+
+
+def check_possible(asked: Mapping[str, float]) -> None:
+    """
+    Raises:
+        InvalidInput: no node can ever give `asked`; the message says what the nodes have.
+    """
+    if capacity(asked):
+        return
+    nodes = [_text(node["Resources"]) for node in _nodes()]
+    raise InvalidInput(
+        f"resources={_text(asked)}: no node of this cluster has that for one trial; its nodes have "
+        + ", ".join(sorted(set(nodes)))
+    )
+
+
+def _fit(has: Mapping[str, float], asked: Mapping[str, float]) -> int:
+    return int(min((has.get(name, 0.0) + 1e-9) // amount for name, amount in asked.items() if amount))
+
+
+def _text(resources: Mapping[str, float]) -> str:
+    shown = {
+        name: f"{amount:g}"
+        for name, amount in sorted(resources.items())
+        if not name.startswith(("node:", "memory", "object_store", "accelerator_type"))
+    }
+    return "{" + ", ".join(f"{name}: {amount}" for name, amount in shown.items()) + "}"

@@ -1,0 +1,58 @@
+"""The tables of a journal, and how a connection to one is made."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from ray_hpo.errors import JournalError
+
+FILE = "journal.sqlite"
+VERSION = 1
+
+# events: what was decided and what happened, in order: the truth.
+# reports: metrics of the trials; the key makes a step that is delivered twice count once.
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS head (version INTEGER NOT NULL, spec TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS events (
+    seq INTEGER PRIMARY KEY, time REAL NOT NULL, kind TEXT NOT NULL, trial INTEGER, body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS reports (
+    trial INTEGER NOT NULL, step REAL NOT NULL, seq INTEGER NOT NULL, time REAL NOT NULL, metrics TEXT NOT NULL,
+    PRIMARY KEY (trial, step)) WITHOUT ROWID;
+"""
+
+
+def connect(path: Path, *, write: bool) -> sqlite3.Connection:
+    """A connection to the journal at `path`; readers may look while a driver writes."""
+    if write:
+        connection = sqlite3.connect(path, isolation_level=None)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        return connection
+    if not path.is_file():
+        raise JournalError(f"{path.parent} holds no experiment: there is no {path.name} in it")
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+
+
+def read_head(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
+    """The experiment's spec.
+
+    Raises:
+        JournalError: no journal, an unfinished or a damaged one, or one of another version.
+    """
+    try:
+        row = connection.execute("SELECT version, spec FROM head").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise JournalError(f"{path} is not a journal of ray_hpo: {error}") from error
+    if row is None:
+        raise JournalError(f"{path} is empty: its experiment never began; remove the folder and start it anew")
+    version, spec = row
+    if version != VERSION:
+        raise JournalError(
+            f"{path} has version {version}, this ray_hpo reads version {VERSION}: use the one that wrote it"
+        )
+    body: dict[str, Any] = json.loads(spec)
+    return body

@@ -1,0 +1,87 @@
+"""What goes between the controller and an executor: jobs down, messages up. Plain data, cheap to pickle.
+
+Steps and `until` are on the fidelity axis, in the user's unit; times are seconds of the executor's clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint on storage: `path` relative to the experiment's folder, taken at `step`."""
+
+    path: str
+    step: float
+
+
+@dataclass(frozen=True)
+class Job:
+    """Train `config` (nested, as the user wrote the space) from `checkpoint`, or from nothing, to `until`.
+
+    begun: when the controller decided it; the simulated clock goes on from there.
+    """
+
+    trial: int
+    config: dict[str, Any]
+    until: float
+    checkpoint: Checkpoint | None
+    begun: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """Metrics of a trial at `step`."""
+
+    trial: int
+    step: float
+    metrics: dict[str, Any]
+    time: float
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint is complete on storage."""
+
+    trial: int
+    checkpoint: Checkpoint
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something a user should know that does not end the trial."""
+
+    trial: int
+    text: str
+
+
+@dataclass(frozen=True)
+class AtMilestone:
+    """The trial has reported at its `until` or beyond, and its worker waits for the verdict."""
+
+    trial: int
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The trainable returned by itself; the worker is free."""
+
+    trial: int
+
+
+@dataclass(frozen=True)
+class Crashed:
+    """The trial's attempt is over; its worker is gone or free.
+
+    kind: "user" for an exception of the trainable, "infra" for a lost worker or node.
+    """
+
+    trial: int
+    kind: Literal["user", "infra"]
+    error: str
+    traceback: str = ""
+
+
+Message = Report | Saved | Notice | AtMilestone | Ended | Crashed

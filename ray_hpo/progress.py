@@ -1,0 +1,228 @@
+"""What a person sees while an experiment runs: a live panel on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from strategies.actions import fidelity_text
+
+from ray_hpo.budget import Budget, duration_text
+from ray_hpo.spec import Spec
+from ray_hpo.trial import Experiment
+
+REFRESH_SECONDS = 0.25
+LINE_SECONDS = 15.0
+STATES = ("running", "paused", "stopped", "completed", "failed")
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What an experiment is expected to take; None where it is not known.
+
+    total_budget: units of fidelity in all.  num_trials: trials in all.
+    """
+
+    budget: Budget
+    num_trials: int | None
+    total_budget: float | None
+
+    def fraction(self, experiment: Experiment, elapsed: float) -> float | None:
+        """How far the experiment is, by the limit that will end it first; None if it has no end."""
+        parts = []
+        if self.budget.time_limit:
+            parts.append(elapsed / self.budget.time_limit)
+        if self.total_budget:
+            parts.append(experiment.spent / self.total_budget)
+        elif self.num_trials:
+            over = sum(trial.state in ("completed", "stopped", "failed") for trial in experiment.trials)
+            parts.append(over / self.num_trials)
+        return min(1.0, max(parts)) if parts else None
+
+
+class Progress(Protocol):
+    """A display. `update` is called after every tick of the controller and returns at once when nothing is due."""
+
+    def update(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Silence:
+    """Shows nothing."""
+
+    def update(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class View:
+    """The facts of the display, as text; both displays show these."""
+
+    def __init__(self, spec: Spec, experiment: Experiment, outlook: Outlook, slots: Callable[[], int]) -> None:
+        self.spec = spec
+        self.experiment = experiment
+        self.outlook = outlook
+        self._slots = slots
+        self._fraction_before = outlook.fraction(experiment, experiment.elapsed) or 0.0
+        self._elapsed_before = experiment.elapsed
+
+    @property
+    def elapsed(self) -> float:
+        return self.experiment.elapsed_at(time.time())
+
+    def fraction(self) -> float | None:
+        return self.outlook.fraction(self.experiment, self.elapsed)
+
+    def eta(self) -> float | None:
+        """Seconds to go, at the pace of this session; None while there is no telling."""
+        fraction = self.fraction()
+        if fraction is None or fraction - self._fraction_before < 0.005:
+            return None
+        pace = (fraction - self._fraction_before) / (self.elapsed - self._elapsed_before)
+        left = (1.0 - fraction) / pace
+        limit = self.outlook.budget.time_limit
+        return left if limit is None else min(left, max(0.0, limit - self.elapsed))
+
+    def best(self) -> str:
+        best = self.experiment.best
+        if best is None or best.value is None or best.fidelity is None:
+            return "none yet"
+        at = "" if math.isinf(best.fidelity) else f" at {fidelity_text(best.fidelity)}"
+        return f"{self.spec.metric} {best.value:.5g}{at}, trial {best.number}"
+
+    def best_config(self) -> str:
+        best = self.experiment.best
+        return "" if best is None else config_text(best.config)
+
+    def states(self) -> str:
+        counts = self.experiment.counts()
+        return ", ".join(f"{counts[state]} {state}" for state in STATES if state in counts) or "none yet"
+
+    def trials(self) -> str:
+        total = self.outlook.num_trials
+        return f"{len(self.experiment.trials)} of {total}" if total else f"{len(self.experiment.trials)}"
+
+    def spent(self) -> str:
+        spent = self.experiment.spent
+        full = self.spec.max_budget
+        text = f"{fidelity_text(round(spent, 2))} {unit(self.spec)}"
+        if full is None or not self.experiment.trials:
+            return text
+        return f"{text} ({spent / (full * len(self.experiment.trials)):.0%} of full training)"
+
+    def workers(self) -> str:
+        slots = self._slots()
+        busy = sum(trial.state == "running" for trial in self.experiment.trials)
+        return f"{min(busy, slots)} of {slots} busy" if slots else "waiting for resources on the cluster"
+
+
+class LiveProgress:
+    """A panel that redraws itself at the foot of the terminal."""
+
+    def __init__(self, view: View, console: Console) -> None:
+        self._view = view
+        self._due = 0.0
+        self._live = Live(self._render(), console=console, auto_refresh=False, transient=True)
+        self._live.start()
+
+    def update(self) -> None:
+        now = time.monotonic()
+        if now >= self._due:
+            self._due = now + REFRESH_SECONDS
+            self._live.update(self._render(), refresh=True)
+
+    def close(self) -> None:
+        self._live.stop()
+
+    def _render(self) -> Group:
+        view = self._view
+        facts = Table.grid(padding=(0, 2))
+        facts.add_column(style="bold", no_wrap=True)
+        facts.add_column(overflow="ellipsis", no_wrap=True)
+        rows = [
+            ("best", view.best()),
+            ("", view.best_config()),
+            ("trials", f"{view.trials()}: {view.states()}"),
+            ("spent", view.spent()),
+            ("workers", view.workers()),
+            ("time", duration_text(view.elapsed)),
+        ]
+        for name, text in rows:
+            if text:
+                facts.add_row(name, Text(text))
+        parts: list[Any] = [Text(f"{view.spec.name}", style="bold cyan"), facts]
+        fraction, eta = view.fraction(), view.eta()
+        if fraction is not None:
+            bar = Table.grid(padding=(0, 2))
+            ends = f"about {duration_text(eta)} left" if eta is not None else ""
+            bar.add_row(ProgressBar(total=1.0, completed=fraction, width=40), f"{fraction:.0%}", ends)
+            parts.append(bar)
+        parts += [Text(f"! {notice}", style="yellow") for notice in view.experiment.notices[-2:]]
+        return Group(*parts)
+
+
+class LineProgress:
+    """A line when the best changes, or when nothing was said for a while."""
+
+    def __init__(self, view: View, console: Console) -> None:
+        self._view = view
+        self._console = console
+        self._due = time.monotonic() + LINE_SECONDS
+        self._best = view.best()
+        self._notices = len(view.experiment.notices)
+
+    def update(self) -> None:
+        view = self._view
+        for notice in view.experiment.notices[self._notices :]:
+            self._print(f"! {notice}")
+        self._notices = len(view.experiment.notices)
+        best = view.best()
+        if best != self._best:
+            self._best = best
+            self._line(f"new best {best}")
+        elif time.monotonic() >= self._due:
+            self._line(f"best {best}")
+
+    def close(self) -> None:
+        pass
+
+    def _line(self, news: str) -> None:
+        view, fraction, eta = self._view, self._view.fraction(), self._view.eta()
+        done = "" if fraction is None else f" {fraction:4.0%}"
+        left = "" if eta is None else f", about {duration_text(eta)} left"
+        self._print(f"[{duration_text(view.elapsed)}]{done} {news} | {view.states()} | {view.spent()}{left}")
+        self._due = time.monotonic() + LINE_SECONDS
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def make_progress(view: View, console: Console) -> Progress:
+    """The display that fits where the output goes."""
+    return LiveProgress(view, console) if console.is_terminal else LineProgress(view, console)
+
+
+def unit(spec: Spec) -> str:
+    """What budgets are counted in."""
+    return spec.fidelity or ("epochs" if spec.resumable else "units of budget")
+
+
+def config_text(config: dict[str, Any]) -> str:
+    """A configuration on one line."""
+    return ", ".join(f"{name}={_short(value)}" for name, value in config.items())
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

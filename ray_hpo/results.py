@@ -1,0 +1,133 @@
+"""What came out of an experiment: a view of its journal, finished or not."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ray_hpo.errors import RayHpoError
+from ray_hpo.journal import read_experiment, read_reports, read_spec
+from ray_hpo.journal.lock import is_held
+from ray_hpo.spec import Spec
+from ray_hpo.storage import CheckpointStore
+from ray_hpo.trial import Trial
+
+if TYPE_CHECKING:
+    import pandas
+
+
+class Result:
+    """An experiment on disk. Reads the journal when made; make another one to see later events."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.spec = Spec.from_json(read_spec(path))
+        self.experiment = read_experiment(path, self.spec.experiment())
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All trials, by number; `trials[17].why` is the reason of the last decision on trial 17."""
+        return self.experiment.trials
+
+    @property
+    def best_trial(self) -> Trial:
+        """The trial with the best value at its last milestone, among those that got furthest.
+
+        Raises:
+            RayHpoError: no trial has a result.
+        """
+        best = self.experiment.best
+        if best is None:
+            raise RayHpoError(f"no trial of {self.path} has a result yet; `ray-hpo show {self.path}` tells why")
+        return best
+
+    @property
+    def best_config(self) -> dict[str, Any]:
+        """The best trial's configuration, nested as the space is."""
+        return self.spec.space.nest(self.best_trial.config)
+
+    @property
+    def best_value(self) -> float:
+        """The metric of the best trial at its last milestone."""
+        value = self.best_trial.value
+        assert value is not None
+        return value
+
+    @property
+    def best_checkpoint(self) -> dict[str, Any] | Path | None:
+        """The best trial's last checkpoint: the dict, or the path of the folder, that it reported."""
+        checkpoint = self.best_trial.checkpoint
+        return None if checkpoint is None else CheckpointStore(self.path).load(checkpoint.path)
+
+    @property
+    def status(self) -> str:
+        """running, interrupted, or why it ended."""
+        if self.experiment.closed:
+            return self.experiment.closed
+        return "running" if is_held(self.path) else "cut off: its driver is gone"
+
+    @property
+    def spent(self) -> float:
+        """Units of fidelity (epochs, say) that were trained, work that was redone after crashes left out."""
+        return self.experiment.spent
+
+    @property
+    def resume_command(self) -> str:
+        return f"ray-hpo resume {self.path}"
+
+    def reports(self, trial: int) -> pandas.DataFrame:
+        """One row a report of one trial: step, time, metrics."""
+        rows = [{"step": step, "time": time, **metrics} for _, step, time, metrics in read_reports(self.path, trial)]
+        return _frame(rows)
+
+    def all_reports(self) -> pandas.DataFrame:
+        """One row a report of every trial: trial, step, time, metrics."""
+        rows = read_reports(self.path)
+        return _frame([{"trial": n, "step": step, "time": time, **metrics} for n, step, time, metrics in rows])
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """One row a trial: number, state, fidelity, the metrics of the last report, config/NAME, why, error."""
+        return _frame([self._row(trial) for trial in self.trials]).set_index("trial")
+
+    def _row(self, trial: Trial) -> dict[str, Any]:
+        return {
+            "trial": trial.number,
+            "state": trial.state,
+            "bracket": trial.bracket,
+            "fidelity": trial.fidelity,
+            "step": trial.step,
+            "value": trial.value,
+            **{key: value for key, value in trial.metrics.items() if not isinstance(value, dict)},
+            **{f"config/{key}": value for key, value in trial.config.items()},
+            "seconds": trial.seconds,
+            "failures": trial.failures,
+            "losses": trial.losses,
+            "why": trial.why,
+            "error": trial.error,
+        }
+
+    @cached_property
+    def _summary(self) -> str:
+        counts = ", ".join(f"{n} {state}" for state, n in sorted(self.experiment.counts().items()))
+        best = self.experiment.best
+        shown = "no result yet" if best is None else f"best {self.spec.metric} {best.value:.6g} (trial {best.number})"
+        return f"{self.spec.name}: {counts or 'no trials'}; {shown}; {self.path}"
+
+    def __repr__(self) -> str:
+        return f"<Result {self._summary}>"
+
+
+def load(path: str | Path) -> Result:
+    """The experiment at `path`, while it runs or afterwards.
+
+    Raises:
+        JournalError: there is none.
+    """
+    return Result(Path(path).expanduser().absolute())
+
+
+def _frame(rows: list[dict[str, Any]]) -> pandas.DataFrame:
+    import pandas
+
+    return pandas.DataFrame(rows)

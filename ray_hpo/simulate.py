@@ -1,0 +1,61 @@
+"""An experiment on a benchmark instead of a cluster: the same controller, a simulated clock, no Ray."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from strategies.registry import resolve_algo
+from strategies.schedulers.base import Scheduler
+from strategies.schedulers.rungs import Fidelity
+from strategies.searchers.base import Searcher
+from strategies.strategy import Problem, Strategy
+
+from ray_hpo.budget import Budget
+from ray_hpo.controller import Controller
+from ray_hpo.errors import InvalidInput
+from ray_hpo.executors.simulated import Benchmark, SimulatedExecutor
+from ray_hpo.journal.journal import Event, Journal
+from ray_hpo.spaces import to_space
+from ray_hpo.trial import Experiment
+
+
+def simulate(
+    benchmark: Benchmark,
+    *,
+    algo: str | Searcher | Scheduler,
+    metric: str,
+    mode: Literal["min", "max"] = "min",
+    max_budget: float | None = None,
+    min_budget: float | None = None,
+    num_trials: int | None = None,
+    time_limit: float | None = None,
+    total_budget: float | None = None,
+    workers: int = 1,
+    seed: int = 0,
+) -> Experiment:
+    """Run `algo` on `benchmark` with `workers` simulated workers; the arguments mean what they mean in `tune_run`.
+
+    time_limit: simulated seconds.
+
+    Raises:
+        InvalidInput: an argument makes no sense, or nothing limits the run.
+    """
+    chosen = resolve_algo(algo)
+    problem = Problem(to_space(benchmark.space), Fidelity.of(max_budget, min_budget), seed)
+    limited = any(
+        limit is not None for limit in (num_trials, time_limit, total_budget, chosen.searcher.size(problem.space))
+    )
+    if not limited:
+        raise InvalidInput("simulate needs num_trials, time_limit or total_budget, or it would never end")
+    experiment = Experiment(metric, mode, problem.fidelity.max_budget, getattr(benchmark, "resumable", True))
+    journal = Journal(None)
+    executor = SimulatedExecutor(benchmark, workers)
+    for kind, body in (("session", {}), ("limit", {"num_trials": num_trials})):
+        journal.event(Event(0.0, kind, None, body))
+        experiment.apply(0.0, kind, None, body)
+    strategy = Strategy.rebuild(chosen, problem, experiment.records)
+    budget = Budget(time_limit, total_budget)
+    controller = Controller(experiment, strategy, executor, journal, budget=budget, nest=problem.space.nest)
+    controller.run()
+    journal.close()
+    return experiment

@@ -1,0 +1,90 @@
+"""Where an experiment keeps its trials' files: checkpoints and output, below the experiment's folder.
+
+trials/00017/checkpoint_9-1f3a/    one checkpoint: data.pkl for a dict, the user's own files for a folder
+trials/00017/output.log            what the trial printed
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+import uuid
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+_DICT_FILE = ".ray_hpo_checkpoint.pkl"
+_PARTIAL = ".partial-"
+
+
+class CheckpointStore:
+    """Checkpoints below `folder`, which every worker and the driver can reach.
+
+    A checkpoint appears whole or not at all: it is written beside its place and renamed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def trial_folder(self, trial: int) -> Path:
+        return self.folder / "trials" / f"{trial:05d}"
+
+    def save(self, trial: int, step: float, checkpoint: Mapping[str, Any] | str | os.PathLike[str]) -> str:
+        """Store a dict (pickled) or a folder (copied); return its path relative to the experiment's folder.
+
+        Raises:
+            OSError: it cannot be written.
+            TypeError: it is neither a dict nor a path.
+            Exception: what pickle raises for a dict that cannot be pickled.
+        """
+        parent = self.trial_folder(trial)
+        parent.mkdir(parents=True, exist_ok=True)
+        unique = uuid.uuid4().hex[:8]  # an attempt that was given up may still be writing the same step
+        final = parent / f"checkpoint_{step:g}-{unique}"
+        partial = parent / f"{_PARTIAL}{unique}"
+        try:
+            _write(checkpoint, partial)
+            os.replace(partial, final)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        return str(final.relative_to(self.folder))
+
+    def load(self, path: str) -> dict[str, Any] | Path:
+        """What `save` was given: the dict, or the path of a folder with the same content."""
+        folder = self.folder / path
+        data = folder / _DICT_FILE
+        if not data.is_file():
+            return folder
+        with open(data, "rb") as file:
+            loaded: dict[str, Any] = pickle.load(file)
+        return loaded
+
+    def delete(self, path: str) -> None:
+        shutil.rmtree(self.folder / path, ignore_errors=True)
+
+    def sweep(self, keep: Iterable[str]) -> None:
+        """Delete what a crash left behind: every checkpoint that is not in `keep`, whole or partial."""
+        kept = set(keep)
+        for folder in self.folder.glob("trials/*/*"):
+            name = folder.name
+            if name.startswith(("checkpoint_", _PARTIAL)) and str(folder.relative_to(self.folder)) not in kept:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write(checkpoint: Mapping[str, Any] | str | os.PathLike[str], target: Path) -> None:
+    if isinstance(checkpoint, Mapping):
+        target.mkdir()
+        with open(target / _DICT_FILE, "wb") as file:
+            pickle.dump(dict(checkpoint), file, protocol=pickle.HIGHEST_PROTOCOL)
+            file.flush()
+            os.fsync(file.fileno())
+    elif isinstance(checkpoint, (str, os.PathLike)):
+        if not os.path.isdir(checkpoint):
+            raise TypeError(
+                f"checkpoint={os.fspath(checkpoint)!r} is not a folder; give a dict or the path of a folder"
+            )
+        shutil.copytree(checkpoint, target)
+    else:
+        raise TypeError(f"a checkpoint is a dict or the path of a folder; got {type(checkpoint).__name__}")

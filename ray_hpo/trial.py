@@ -1,0 +1,207 @@
+"""A trial as people see it, and the experiment as a fold over the journal's rows.
+
+The controller, the display, results and the command line all read this one fold.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from strategies.actions import (
+    Continue,
+    Failed,
+    Limit,
+    Pause,
+    Reached,
+    Record,
+    Resume,
+    Start,
+    Stop,
+    minimised,
+    record_from_json,
+)
+
+from ray_hpo.budget import Budget
+from ray_hpo.messages import Checkpoint
+
+State = Literal["running", "paused", "stopped", "completed", "failed"]
+
+
+@dataclass
+class Trial:
+    """One configuration and all that became of it.
+
+    fidelity, value: the last milestone reached and the metric there, in the user's sign; None before the first.
+    step, metrics: of the last report.  why: the reason of the last decision, in words.
+    """
+
+    number: int
+    config: dict[str, Any]
+    until: float
+    bracket: int = 0
+    state: State = "running"
+    why: str = ""
+    fidelity: float | None = None
+    value: float | None = None
+    step: float = 0.0
+    metrics: dict[str, Any] = field(default_factory=dict)
+    latest: float | None = None  # the metric in the last report that had it
+    checkpoint: Checkpoint | None = None
+    since: float = 0.0  # when it was last allowed to train on
+    begun: float = 0.0  # when it was last sent to a worker
+    seconds: float = 0.0  # on workers, until the last time it gave one back
+    ended: bool = False  # the trainable returned by itself
+    failures: int = 0  # exceptions of the trainable
+    losses: int = 0  # workers or nodes lost
+    error: str = ""
+    traceback: str = ""
+    decisions: list[tuple[float, str]] = field(default_factory=list)
+
+
+class Experiment:
+    """The fold: `apply` each event and `report` each report, in the journal's order.
+
+    records: what the strategy is to be told, in order.
+    """
+
+    def __init__(self, metric: str, mode: str, max_budget: float, resumable: bool = True) -> None:
+        self.metric = metric
+        self.mode = mode
+        self.max_budget = max_budget
+        self.resumable = resumable
+        self.trials: list[Trial] = []
+        self.records: list[Record] = []
+        self.notices: list[str] = []
+        self.budget = Budget()
+        self.closed = ""  # why the last session ended; empty while it runs, or after a crash
+        self.elapsed = 0.0  # seconds of all sessions
+        self.granted = 0.0  # units of fidelity handed out to trials
+        self._last_time: float | None = None
+
+    @property
+    def best(self) -> Trial | None:
+        """The trial with the best value among those that got furthest."""
+        ranked = [t for t in self.trials if t.value is not None and math.isfinite(t.value)]
+        return min(ranked, key=self._standing, default=None)
+
+    @property
+    def spent(self) -> float:
+        """Units of fidelity trained, work that was redone after crashes left out."""
+        return sum(trial.step for trial in self.trials) if self.resumable else self.granted
+
+    def cost(self, done: float, until: float) -> float:
+        """Units of fidelity that it takes to bring a trial from `done` to `until`."""
+        return until - done if self.resumable else until
+
+    def _standing(self, trial: Trial) -> tuple[float, float, int]:
+        assert trial.fidelity is not None and trial.value is not None
+        return -trial.fidelity, minimised(trial.value, self.mode), trial.number
+
+    def counts(self) -> dict[str, int]:
+        """How many trials are in each state."""
+        counts: dict[str, int] = {}
+        for trial in self.trials:
+            counts[trial.state] = counts.get(trial.state, 0) + 1
+        return counts
+
+    def elapsed_at(self, time: float) -> float:
+        """Seconds of all sessions up to `time`."""
+        since_last = 0.0 if self._last_time is None else max(0.0, time - self._last_time)
+        return self.elapsed + since_last
+
+    def tick(self, time: float) -> None:
+        """Time passed while a driver was at work."""
+        self.elapsed = self.elapsed_at(time)
+        self._last_time = time
+
+    def report(self, trial: int, step: float, metrics: Mapping[str, Any]) -> None:
+        """A report that is new: its step lies beyond all earlier ones of the trial."""
+        row = self.trials[trial]
+        row.step, row.metrics = step, dict(metrics)
+        value = metrics.get(self.metric)
+        if isinstance(value, (int, float)):
+            row.latest = float(value)
+
+    def apply(self, time: float, kind: str, trial: int | None, body: Mapping[str, Any]) -> None:
+        """Fold one event in. `body` is its JSON; the records of the strategy hold their own `trial`."""
+        if kind == "session":
+            self._last_time, self.closed = time, ""
+        elif kind == "budget":
+            self.budget = Budget(**body)
+        elif kind == "closed":
+            self.tick(time)
+            self.closed = body["reason"]
+            self._last_time = None
+        elif kind in _RUNTIME_EVENTS:
+            assert trial is not None
+            self.tick(time)
+            self._runtime(time, kind, self.trials[trial], body)
+        else:
+            fields = body if trial is None else {"trial": trial, **body}
+            self.record(time, record_from_json({"kind": kind, **fields}))
+
+    def record(self, time: float, record: Record) -> None:
+        """Fold a strategy's record in."""
+        self.tick(time)
+        self.records.append(record)
+        if isinstance(record, Limit):
+            return
+        if isinstance(record, Start):
+            self.trials.append(Trial(record.trial, dict(record.config), record.until, record.bracket))
+            self.granted += record.until
+        row = self.trials[record.trial]
+        if not isinstance(record, (Reached, Failed)):
+            row.why = record.reason
+            row.decisions.append((time, f"{type(record).__name__.lower()}: {record.reason}"))
+        match record:
+            case Start():
+                row.begun = row.since = time
+            case Resume():
+                row.state, row.begun = "running", time
+                self._grant(row, record.until, time)
+            case Continue():
+                self._grant(row, record.until, time)
+            case Reached():
+                row.fidelity, row.value = record.fidelity, row.latest
+            case Failed():
+                self._leave(row, "failed", time)
+                row.why = row.error
+            case Pause():
+                self._leave(row, "paused", time)
+            case Stop():
+                self._leave(row, "completed" if row.until >= self.max_budget else "stopped", time)
+                if row.state == "stopped":
+                    row.checkpoint = None  # it will not be needed again, and disks fill up
+
+    def _grant(self, row: Trial, until: float, time: float) -> None:
+        if not row.ended:
+            self.granted += self.cost(row.until, until)
+        row.until, row.since = until, time
+
+    def _leave(self, row: Trial, state: State, time: float) -> None:
+        if row.state == "running":
+            row.seconds += time - row.begun
+        row.state = state
+
+    def _runtime(self, time: float, kind: str, row: Trial, body: Mapping[str, Any]) -> None:
+        match kind:
+            case "saved":
+                row.checkpoint = Checkpoint(body["path"], body["step"])
+            case "ended":
+                row.ended = True
+            case "notice":
+                self.notices.append(f"trial {row.number}: {body['text']}")
+            case "crashed":
+                row.seconds += time - row.begun
+                row.begun = time
+                row.error, row.traceback = body["error"], body["traceback"]
+                if body["cause"] == "user":
+                    row.failures += 1
+                else:
+                    row.losses += 1
+
+
+_RUNTIME_EVENTS = frozenset({"saved", "ended", "notice", "crashed"})

@@ -1,0 +1,217 @@
+"""The front door: `tune_run` starts an experiment, `resume` goes on with one. Arguments in, result out."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+
+from strategies.registry import resolve_algo
+from strategies.schedulers.base import Scheduler
+from strategies.searchers.base import Searcher
+from strategies.space import SearchSpace
+
+from ray_hpo.drive import Limits, MakeExecutor, create, drive
+from ray_hpo.errors import InvalidInput
+from ray_hpo.executors.base import Executor
+from ray_hpo.folder import choose_name, existing_folder, make_folder
+from ray_hpo.journal import read_spec
+from ray_hpo.resources import normalise
+from ray_hpo.results import Result
+from ray_hpo.spaces import to_space
+from ray_hpo.spec import Spec, parse_duration
+from ray_hpo.trainable_ref import import_trainable, reference_of, short_name
+from ray_hpo.worker.session import Setting
+from ray_hpo.worker.trainables import is_resumable
+
+DEFAULT_TRIALS = 100  # where no limit is given
+
+ExecutorName = Literal["ray", "inline"]
+Runner = Callable[[Any], Result]
+
+
+def tune_run(
+    space: Any,
+    trainable: Any = None,
+    *,
+    metric: str,
+    mode: Literal["min", "max"] = "min",
+    algo: str | Searcher | Scheduler = "auto",
+    max_budget: float | None = None,
+    min_budget: float | None = None,
+    num_trials: int | None = None,
+    time_limit: float | str | None = None,
+    total_budget: float | None = None,
+    resources: Mapping[str, float] | None = None,
+    max_concurrent: int | None = None,
+    max_failures: int = 0,
+    fidelity: str | None = None,
+    name: str | None = None,
+    storage: str | os.PathLike[str] = "~/ray_hpo",
+    seed: int | None = None,
+    isolate: bool = False,
+    executor: ExecutorName = "ray",
+    progress: bool = True,
+) -> Any:
+    """Find a good configuration of `trainable`, on Ray.
+
+    Args:
+        space: a dict of domains (`uniform`, `choice`, ...; nested dicts and constants too), `Space(dict,
+        forbidden=[...])`,
+            a dict of `ray.tune` domains, or a `ConfigSpace.ConfigurationSpace`.
+        trainable: a function `train(config)` that calls `report`, or yields or returns its metrics; a function
+            `train(config, budget)`; a class with setup, step, save and load; or anything written for Ray Tune.
+            Without one, a function that runs a trainable is returned, which also serves as a decorator.
+        metric, mode: which reported number to minimise ("min") or maximise ("max").
+        algo: "random", "grid", "sobol", "kde", "sh", "hyperband", "asha", "asha_stopping", "bohb", "hpbandster"; a
+        searcher;
+            or a scheduler with its searcher, as in `Hyperband(searcher=KDE())`. "auto" takes bohb if there is a
+            `max_budget`, kde on full trainings if not.
+        max_budget, min_budget: the budget of a full training, and the least after which trials are compared; in reports
+            (epochs), or in whatever `fidelity` counts. Whole numbers make whole milestones.
+        num_trials, time_limit, total_budget: limits, whichever comes first: configurations; seconds or "1h30m"; units
+            of budget over all trials. Without any, 100 trials.
+        resources: of one trial: {"cpu": 0.5, "gpu": 0.25, "custom": 1}; fractions share. Default one CPU.
+        max_concurrent: the most trials at a time; default whatever the cluster holds.
+        max_failures: how often a trial is tried again, from its last checkpoint, after an exception. Lost workers are
+            retried apart from this count.
+        fidelity: name of the metric that tells how far training is; default: the number of reports.
+        name, storage: the experiment's folder is `storage/name`.
+        seed: makes suggestions repeatable; drawn and recorded if not given.
+        isolate: give each trial a fresh process.
+        executor: "ray", or "inline" for one trial at a time in this process, for debugging.
+        progress: show the run on standard output.
+
+    Returns:
+        A `Result`, whether it ran to its end or was interrupted (Ctrl-C once stops in order); without `trainable`, a
+        function from a trainable to a `Result`.
+
+    Raises:
+        InvalidInput: something above makes no sense; nothing was started.
+        MetricMissing: the trainable reports, but not `metric`.
+    """
+    if trainable is None:
+        options = {key: value for key, value in locals().items() if key not in ("space", "trainable")}
+        return lambda trainable: tune_run(space, trainable, **options)
+    console = Console() if progress else None
+    searched = to_space(space)
+    chosen = _choose_algo(algo, max_budget, console)
+    if num_trials is None and time_limit is None and total_budget is None and chosen.searcher.size(searched) is None:
+        num_trials = DEFAULT_TRIALS
+    spec = Spec(
+        name=choose_name(name, short_name(trainable)),
+        space=searched,
+        algo=chosen,
+        metric=metric,
+        mode=mode,
+        max_budget=max_budget,
+        min_budget=min_budget,
+        fidelity=fidelity,
+        num_trials=num_trials,
+        time_limit=parse_duration(time_limit),
+        total_budget=total_budget,
+        resources=normalise(resources),
+        max_concurrent=max_concurrent,
+        max_failures=max_failures,
+        isolate=isolate,
+        seed=random.SystemRandom().randrange(2**31) if seed is None else seed,
+        trainable=reference_of(trainable),
+        resumable=is_resumable(trainable),
+    )
+    _check_executor(executor, spec)
+    folder = make_folder(storage, spec.name)
+    create(folder, spec)
+    limits = Limits(spec.num_trials, spec.time_limit, spec.total_budget)
+    return drive(folder, spec, _executor(executor, folder, spec, trainable), limits, console)
+
+
+def resume(
+    path: str | os.PathLike[str],
+    trainable: Any = None,
+    *,
+    num_trials: int | None = None,
+    time_limit: float | str | None = None,
+    total_budget: float | None = None,
+    space: Any = None,
+    executor: ExecutorName = "ray",
+    progress: bool = True,
+) -> Result:
+    """Go on with the experiment at `path` as if nothing had happened: same trials, same decisions, nothing twice.
+
+    Args:
+        path: the experiment's folder.
+        trainable: default: import what the journal names.
+        num_trials, time_limit, total_budget: new limits over all sessions together, larger than before; default: as
+        they were.
+        space: only to make sure that the space is still the recorded one.
+
+    Raises:
+        RayHpoError: there is no such experiment, it is in use (`ExperimentLocked`), or its trainable cannot be
+        imported.
+        InvalidInput: a changed space (the message shows the difference), a limit below what has been done.
+    """
+    folder = existing_folder(path)
+    spec = Spec.from_json(read_spec(folder))
+    if space is not None:
+        _refuse_changes(spec.space, to_space(space))
+    if trainable is None:
+        trainable = import_trainable(spec.trainable, path)
+    if is_resumable(trainable) != spec.resumable:
+        raise InvalidInput(
+            "the trainable is of another kind than the recorded one: train(config) and train(config, budget)"
+        )
+    limits = Limits(num_trials, parse_duration(time_limit), total_budget)
+    _check_executor(executor, spec)
+    console = Console() if progress else None
+    return drive(folder, spec, _executor(executor, folder, spec, trainable), limits, console)
+
+
+def _choose_algo(algo: str | Searcher | Scheduler, max_budget: float | None, console: Console | None) -> Scheduler:
+    if algo != "auto":
+        return resolve_algo(algo)
+    picked, why = (
+        ("bohb", "max_budget allows early stopping") if max_budget else ("kde", "no max_budget: full trainings only")
+    )
+    if console is not None:
+        console.print(f"algo: auto picked {picked} ({why})", markup=False, highlight=False)
+    return resolve_algo(picked)
+
+
+def _refuse_changes(recorded: SearchSpace, given: SearchSpace) -> None:
+    changes = recorded.difference(given)
+    if changes:
+        raise InvalidInput(
+            f"the space differs from the recorded one ({'; '.join(changes)}): "
+            "resume without space=, or start a new experiment"
+        )
+
+
+def _check_executor(executor: str, spec: Spec) -> None:
+    """What can only be known with Ray at hand, before a folder is made."""
+    if executor not in ("ray", "inline"):
+        raise InvalidInput(f"executor must be 'ray' or 'inline'; got executor={executor!r}")
+    if executor == "ray":
+        from ray_hpo.executors.ray.cluster import check_possible, connect
+
+        connect()
+        check_possible(spec.resources)
+
+
+def _executor(executor: str, folder: Path, spec: Spec, trainable: Any) -> MakeExecutor:
+    setting = Setting(folder, spec.metric, spec.fidelity, spec.problem().fidelity.whole)
+
+    def make() -> Executor:
+        if executor == "inline":
+            from ray_hpo.executors.inline import InlineExecutor
+
+            return InlineExecutor(trainable, setting)
+        from ray_hpo.executors.ray.executor import RayExecutor
+
+        wanted = [n for n in (spec.max_concurrent, spec.num_trials) if n is not None]
+        return RayExecutor(trainable, setting, spec.resources, min(wanted, default=None), spec.isolate)
+
+    return make

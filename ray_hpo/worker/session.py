@@ -1,0 +1,216 @@
+"""What a trainable talks to: `report`, `get_checkpoint`, `get_context`.
+
+One trial at a time runs in a process, in a thread of its own. Its reports go into a queue; at a milestone the thread
+sleeps until the verdict arrives.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ray_hpo.messages import AtMilestone, Checkpoint, Job, Message, Notice, Report, Saved
+from ray_hpo.storage import CheckpointStore
+
+SAVE_SECONDS = 60.0  # how much work a trainable that saves on demand may lose
+
+CheckpointLike = Mapping[str, Any] | str | os.PathLike[str]
+
+
+class TrialReleased(BaseException):
+    """Raised out of `report` when the trial is to give its worker back. Not an Exception: user code should let it
+    pass."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where a trainable finds itself.
+
+    trial: its number.  config: as it was called.  until: the milestone it trains to now, on the fidelity axis.
+    folder: this trial's folder below the experiment's, for files of its own.
+    """
+
+    trial: int
+    config: dict[str, Any]
+    until: float
+    experiment: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is the same for every trial of an experiment.
+
+    folder: the experiment's.  fidelity: the metric that tells how far training is; None counts reports.
+    whole: budgets are whole numbers.
+    """
+
+    folder: Path
+    metric: str
+    fidelity: str | None = None
+    whole: bool = True
+
+
+class Session:
+    """One trial's link to its runner."""
+
+    def __init__(self, job: Job, setting: Setting) -> None:
+        self.job = job
+        self.setting = setting
+        self.until = job.until
+        self.step = 0.0
+        self.messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._store = CheckpointStore(setting.folder)
+        self._saved_at = time.monotonic()
+        self._verdict = threading.Semaphore(0)
+        self._released = False
+
+    # ---- the trainable's side ----
+
+    def report(self, metrics: Mapping[str, Any], checkpoint: CheckpointLike | None = None) -> None:
+        """See `ray_hpo.report`."""
+        plain = plain_metrics(metrics)
+        self.report_at(self._next_step(plain), plain, checkpoint)
+
+    def report_at(self, step: float, metrics: Mapping[str, Any], checkpoint: CheckpointLike | None = None) -> None:
+        """Report metrics at `step`; returns when training may go on."""
+        if self._released:
+            raise TrialReleased
+        plain, metric = plain_metrics(metrics), self.setting.metric
+        if metric in plain and not isinstance(plain[metric], (int, float)):
+            raise TypeError(f"metric {metric!r} must be a number; got {plain[metric]!r}")
+        self.step = step
+        if checkpoint is not None:
+            self._save(checkpoint)
+        self.messages.put(Report(self.job.trial, step, plain, time.time()))
+        while self.step >= self.until:
+            self.messages.put(AtMilestone(self.job.trial))
+            self._verdict.acquire()
+            if self._released:
+                raise TrialReleased
+
+    def load_checkpoint(self) -> dict[str, Any] | Path | None:
+        """See `ray_hpo.get_checkpoint`. From here on steps count from the checkpoint's."""
+        if self.job.checkpoint is None:
+            return None
+        self.step = self.job.checkpoint.step
+        return self._store.load(self.job.checkpoint.path)
+
+    def checkpoint_is_due(self, metrics: Mapping[str, Any]) -> bool:
+        """Whether a trainable that saves on demand should save with the report of `metrics`."""
+        overdue = time.monotonic() - self._saved_at > SAVE_SECONDS
+        return overdue or self._next_step(plain_metrics(metrics)) >= self.until
+
+    def context(self) -> Context:
+        folder = self._store.trial_folder(self.job.trial)
+        return Context(self.job.trial, self.job.config, self.until, self._store.folder.name, folder)
+
+    # ---- the runner's side ----
+
+    def proceed(self, until: float) -> None:
+        self.until = until
+        self._verdict.release()
+
+    def release(self) -> None:
+        """The next, or the present, `report` raises `TrialReleased`."""
+        self._released = True
+        self._verdict.release()
+
+    def _next_step(self, metrics: dict[str, Any]) -> float:
+        name = self.setting.fidelity
+        if name is None:
+            return self.step + 1
+        if not isinstance(metrics.get(name), (int, float)):
+            raise TypeError(f"fidelity {name!r} must be a number in every report; this one holds {sorted(metrics)}")
+        return float(metrics[name])
+
+    def _save(self, checkpoint: CheckpointLike) -> None:
+        """A full disk or a missing mount must not cost the result: training goes on, and the user is told."""
+        self._saved_at = time.monotonic()
+        try:
+            path = self._store.save(self.job.trial, self.step, checkpoint)
+        except OSError as error:
+            self.messages.put(Notice(self.job.trial, f"checkpoint at {self.step:g} could not be written: {error}"))
+        else:
+            self.messages.put(Saved(self.job.trial, Checkpoint(path, self.step)))
+
+
+def plain_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Metrics as JSON values: NumPy and torch scalars become numbers.
+
+    Raises:
+        TypeError: not a mapping, or a value that is not a scalar.
+    """
+    if not isinstance(metrics, Mapping):
+        raise TypeError(f"report takes a dict of metrics; got {type(metrics).__name__}")
+    return {str(name): _plain(name, value) for name, value in metrics.items()}
+
+
+def _plain(name: str, value: Any) -> Any:
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if callable(getattr(value, "item", None)):
+        return value.item()  # a NumPy or torch scalar; larger arrays raise
+    if isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(f"{name}.{key}", inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(name, inner) for inner in value]
+    raise TypeError(f"metric {name!r} must be a number or another JSON value; got {type(value).__name__}")
+
+
+# One trial at a time in a process; threads that the trainable starts see it as well.
+_current: Session | None = None
+
+
+def current() -> Session:
+    """The session of the trial that runs in this process.
+
+    Raises:
+        RuntimeError: none does.
+    """
+    if _current is None:
+        raise RuntimeError(
+            "report, get_checkpoint and get_context work only inside a trial: call tune_run on the trainable"
+        )
+    return _current
+
+
+def enter(session: Session | None) -> None:
+    """Make `session` the one that the functions below talk to."""
+    global _current
+    _current = session
+
+
+def report(metrics: Mapping[str, Any], checkpoint: CheckpointLike | None = None) -> None:
+    """Report metrics of the running trial, and a checkpoint to go on from.
+
+    Each call is one step on the fidelity axis, unless the experiment names a metric as `fidelity`. Returns at once,
+    but at a milestone waits for the verdict; a trial that is paused or stopped does not return from it.
+
+    Args:
+        metrics: name -> number (NumPy and torch scalars too).
+        checkpoint: a dict, which is pickled, or the path of a folder, which is copied.
+
+    Raises:
+        TypeError: metrics that are not numbers, or a checkpoint of another type.
+    """
+    current().report(metrics, checkpoint)
+
+
+def get_checkpoint() -> dict[str, Any] | Path | None:
+    """The last checkpoint that this trial reported, as the same kind (dict, or path of a folder); None at its first
+    start."""
+    return current().load_checkpoint()
+
+
+def get_context() -> Context:
+    """The running trial: number, config, milestone, folder."""
+    return current().context()

@@ -1,0 +1,140 @@
+"""What a strategy decides (actions) and what it is told (events): small frozen records.
+
+A strategy's state is a fold over these records, in the order in which they happened; the journal
+keeps exactly them. Fidelities (`until`, `fidelity`) are in the user's unit: epochs, steps, a sample
+fraction; `math.inf` means "until the trial ends by itself". Values are minimised; a failed or
+non-finite result is `math.inf`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Start:
+    """Begin a new trial with `config` (flat names, active parameters only) and train it to `until`."""
+
+    trial: int
+    config: Mapping[str, Any]
+    until: float
+    bracket: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Give a paused trial a worker again and train it on to `until`."""
+
+    trial: int
+    until: float
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Continue:
+    """A trial that waits at its milestone keeps its worker and trains on to `until`."""
+
+    trial: int
+    until: float
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """A trial at its milestone gives its worker back; it may be resumed later."""
+
+    trial: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A trial gets no more budget: it is done, or others are better."""
+
+    trial: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing to do for a free worker until a running trial reports."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Done:
+    """Nothing is left to do, now or later."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Reached:
+    """A trial arrived at its milestone `fidelity` with `value` (minimised; inf if not finite)."""
+
+    trial: int
+    fidelity: float
+    value: float
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A trial ended for good without a result at the milestone `fidelity` it was heading for."""
+
+    trial: int
+    fidelity: float
+
+
+@dataclass(frozen=True)
+class Limit:
+    """From here on at most `num_trials` trials may be started in all (None: no limit)."""
+
+    num_trials: int | None
+
+
+Decision = Start | Resume | Continue | Pause | Stop
+Verdict = Continue | Pause | Stop
+Event = Reached | Failed | Limit
+Record = Decision | Event
+
+_KINDS: dict[str, type] = {
+    cls.__name__.lower(): cls for cls in (Start, Resume, Continue, Pause, Stop, Reached, Failed, Limit)
+}
+
+
+def record_to_json(record: Record) -> dict[str, Any]:
+    """A record as a JSON object; infinity becomes the string "inf" so that any JSON reader takes it."""
+    body = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+    for key in ("until", "fidelity", "value"):
+        if key in body and math.isinf(body[key]):
+            body[key] = "inf"
+    return {"kind": type(record).__name__.lower(), **body}
+
+
+def record_from_json(body: Mapping[str, Any]) -> Record:
+    """The inverse of `record_to_json`."""
+    fields = dict(body)
+    cls = _KINDS[fields.pop("kind")]
+    for key in ("until", "fidelity", "value"):
+        if key in fields:
+            fields[key] = float(fields[key])
+    record: Record = cls(**fields)
+    return record
+
+
+def minimised(value: float, mode: str) -> float:
+    """A metric's value as strategies see it: smaller is better, not finite is the worst."""
+    if not math.isfinite(value):
+        return math.inf
+    return value if mode == "min" else -value
+
+
+def fidelity_text(fidelity: float) -> str:
+    """A fidelity as people write it: 9 rather than 9.0."""
+    return f"{fidelity:g}"

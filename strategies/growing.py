@@ -1,0 +1,30 @@
+"""An array that grows by rows at amortised constant cost."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+class GrowingArray:
+    """Rows of a fixed shape, appended one by one, read as one array."""
+
+    def __init__(self, row_shape: tuple[int, ...]) -> None:
+        self._data: NDArray[np.float64] = np.empty((16, *row_shape))
+        self._n = 0
+
+    def __len__(self) -> int:
+        return self._n
+
+    def append(self, row: ArrayLike) -> None:
+        if self._n == len(self._data):
+            self._data = np.concatenate([self._data, np.empty_like(self._data)])
+        self._data[self._n] = row
+        self._n += 1
+
+    @property
+    def view(self) -> NDArray[np.float64]:
+        """(n, *row_shape), read-only; stays valid, and the same, after later appends."""
+        view = self._data[: self._n]
+        view.flags.writeable = False
+        return view

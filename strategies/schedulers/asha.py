@@ -1,0 +1,130 @@
+"""Asynchronous successive halving, in both its forms.
+
+`Asha` promotes (Li et al. 2020, "A system for massively parallel hyperparameter tuning", algorithm 2): a trial pauses
+at its rung and goes on when it is among the best floor(n / eta) of the n results there. `AshaStopping` lets a trial
+train on or stops it at once; nothing is ever resumed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from strategies.actions import Continue, Pause, Resume, Stop, Verdict, fidelity_text
+from strategies.schedulers.base import New, Next, Scheduler, idle
+from strategies.schedulers.fifo import full_budget
+from strategies.schedulers.rungs import Fidelity, check_eta
+from strategies.trials import Status, TrialTable
+
+
+@dataclass(frozen=True)
+class _Asynchronous(Scheduler):
+    """What the two forms share: one ladder, new trials at its foot."""
+
+    eta: int = 3
+
+    def __post_init__(self) -> None:
+        check_eta(self.eta)
+
+    def rungs(self, fidelity: Fidelity) -> tuple[float, ...]:
+        return fidelity.ladder(self.eta)
+
+    def _new(self, fidelity: Fidelity) -> New:
+        first = self.rungs(fidelity)[0]
+        return New(0, first, f"a new configuration, to {fidelity_text(first)}")
+
+    def _unfit(self, table: TrialTable, fidelity: Fidelity, trial: int) -> Stop | None:
+        """The verdicts that need no comparison."""
+        until = table.trials[trial].until
+        if math.isinf(table.value(trial)):
+            return Stop(trial, f"rung {fidelity_text(until)}: its result is not a finite number")
+        return full_budget(trial, fidelity) if until == fidelity.max_budget else None
+
+
+@dataclass(frozen=True)
+class Asha(_Asynchronous):
+    """Promotes as soon as a trial is in the top 1/eta of its rung, from the highest rung down, else starts a new one.
+
+    When no trial may be started any more and none has reached `max_budget`, the best of the highest rung goes on, so
+    that a small experiment does not end with everything paused.
+    """
+
+    name: ClassVar[str] = "asha"
+
+    def next(self, table: TrialTable, fidelity: Fidelity) -> Next:
+        promotion = self._promotion(table, fidelity)
+        if promotion:
+            return promotion
+        if not table.exhausted:
+            return self._new(fidelity)
+        if not table.running:
+            last = self._last_promotion(table, fidelity)
+            if last:
+                return last
+        return idle(table)
+
+    def verdict(self, table: TrialTable, fidelity: Fidelity, trial: int) -> Verdict:
+        unfit = self._unfit(table, fidelity, trial)
+        if unfit:
+            return unfit
+        promotion = self._promotion(table, fidelity)
+        if promotion and promotion.trial == trial:
+            return Continue(trial, promotion.until, promotion.reason)
+        return Pause(trial, self._standing(table, trial))
+
+    def _promotion(self, table: TrialTable, fidelity: Fidelity) -> Resume | None:
+        ladder = self.rungs(fidelity)
+        for level in range(len(ladder) - 2, -1, -1):
+            rung = table.rung(0, ladder[level])
+            top = rung.top(len(rung.ranking) // self.eta)
+            for trial in top:
+                if trial not in rung.moved_on and table.trials[trial].alive:
+                    return Resume(trial, ladder[level + 1], self._standing(table, trial))
+        return None
+
+    def _last_promotion(self, table: TrialTable, fidelity: Fidelity) -> Resume | None:
+        ladder = self.rungs(fidelity)
+        if table.rung(0, ladder[-1]).finite:
+            return None
+        for level in range(len(ladder) - 2, -1, -1):
+            for trial in table.rung(0, ladder[level]).top(len(table.trials)):
+                row = table.trials[trial]
+                if row.status is Status.PAUSED and row.until == ladder[level]:
+                    at = fidelity_text(ladder[level])
+                    return Resume(
+                        trial, ladder[level + 1], f"rung {at}: the best left, and none has reached max_budget yet"
+                    )
+        return None
+
+    def _standing(self, table: TrialTable, trial: int) -> str:
+        row = table.trials[trial]
+        arrived = len(table.rung(row.bracket, row.until).ranking)
+        keep = arrived // self.eta
+        return f"rung {fidelity_text(row.until)}: ranked {table.rank(trial)} of {arrived} so far, top {keep} continue"
+
+
+@dataclass(frozen=True)
+class AshaStopping(_Asynchronous):
+    """A trial trains on if it is among the best max(1, floor(n / eta)) of the n results so far, itself included.
+
+    This is the rule of Optuna and Determined; Ray Tune's and Syne Tune's differ in small ways.
+    """
+
+    name: ClassVar[str] = "asha_stopping"
+
+    def next(self, table: TrialTable, fidelity: Fidelity) -> Next:
+        return idle(table) if table.exhausted else self._new(fidelity)
+
+    def verdict(self, table: TrialTable, fidelity: Fidelity, trial: int) -> Verdict:
+        unfit = self._unfit(table, fidelity, trial)
+        if unfit:
+            return unfit
+        row = table.trials[trial]
+        ladder = self.rungs(fidelity)
+        arrived = len(table.rung(row.bracket, row.until).ranking)
+        rank, keep = table.rank(trial), max(1, arrived // self.eta)
+        reason = f"rung {fidelity_text(row.until)}: ranked {rank} of {arrived} so far, top {keep} continue"
+        if rank > keep:
+            return Stop(trial, reason)
+        return Continue(trial, ladder[ladder.index(row.until) + 1], reason)

@@ -1,0 +1,57 @@
+"""What every scheduler is: a frozen set of settings with two functions of the trial table."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from strategies.actions import Done, Resume, Stop, Verdict, Wait
+from strategies.schedulers.rungs import Fidelity
+from strategies.searchers.base import Searcher
+from strategies.searchers.random import Random
+from strategies.trials import TrialTable
+
+
+@dataclass(frozen=True)
+class New:
+    """Start a new trial, whichever the searcher proposes."""
+
+    bracket: int
+    until: float
+    reason: str
+
+
+Next = New | Resume | Stop | Wait | Done
+
+
+@dataclass(frozen=True)
+class Scheduler(ABC):
+    """Spends the budget on what `searcher` proposes.
+
+    Both functions are pure: they read the table, and what they return becomes true only when it is folded in.
+    """
+
+    name: ClassVar[str]
+    early_stopping: ClassVar[bool] = True  # whether it needs milestones below max_budget
+
+    searcher: Searcher = field(default_factory=Random, kw_only=True)
+
+    @abstractmethod
+    def next(self, table: TrialTable, fidelity: Fidelity) -> Next:
+        """What to do now that a worker is free. A `Stop` here ends a paused trial and leaves the worker free."""
+
+    @abstractmethod
+    def verdict(self, table: TrialTable, fidelity: Fidelity, trial: int) -> Verdict:
+        """What becomes of a trial that waits at its milestone."""
+
+    def rungs(self, fidelity: Fidelity) -> tuple[float, ...]:
+        """The milestones at which trials are judged, lowest first."""
+        return (fidelity.max_budget,)
+
+
+def idle(table: TrialTable) -> Wait | Done:
+    """The answer when there is nothing to start and nothing to resume."""
+    if table.running:
+        return Wait("every worker that could help is busy")
+    return Done("all trials have run")

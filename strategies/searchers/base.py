@@ -1,0 +1,53 @@
+"""What every searcher is: a frozen set of settings with one function that proposes a configuration."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from strategies.history import Array, History
+from strategies.space import SearchSpace
+
+
+@dataclass(frozen=True)
+class Context:
+    """All that a suggestion may depend on.
+
+    history: results at every fidelity, and what runs now (`history.pending`).
+    seed: the experiment's seed.  until: the milestone at which the new trial will report first.
+    """
+
+    space: SearchSpace
+    history: History
+    seed: int
+    until: float
+
+    @property
+    def number(self) -> int:
+        """Which suggestion this is: the number that the new trial will have."""
+        return len(self.history)
+
+    def rng(self) -> np.random.Generator:
+        """The generator of this suggestion: a fresh one for each, so that there is no random state to save."""
+        return np.random.default_rng([self.seed, self.number])
+
+
+class Searcher(ABC):
+    """Proposes configurations.
+
+    Subclasses are frozen dataclasses whose fields are plain JSON values. `suggest` is a function of its context:
+    it may cache what it derives, but a cache never changes what it suggests.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def suggest(self, context: Context) -> Array:
+        """One configuration as a (d,) row of the unit cube: canonical, allowed, NaN where inactive."""
+
+    def size(self, space: SearchSpace) -> int | None:
+        """How many configurations there are to propose in all; None if there is no end."""
+        return None

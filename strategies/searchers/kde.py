@@ -1,0 +1,220 @@
+"""BOHB's searcher (Falkner, Klein and Hutter 2018): where good results are dense and bad ones are not.
+
+Notation
+    n  results at one fidelity        d  free columns of the space (constants are left out)
+    l, g  the densities of the good and of the bad configurations (`strategies.models.kde`)
+
+Integers and ordinals count as numbers in the unit cube, categories as categories. Differences from hpbandster, BOHB's
+first implementation, each without effect on flat spaces where fewer than 85 % of the results are failures and every
+category was seen among the good and among the bad:
+
+- a failed result is never good; hpbandster ranks it last, and takes it where too few others are there;
+- the kernel of K categories is always a distribution over these K (see `strategies.models.kde`);
+- ties go to the earlier result; hpbandster leaves that to an unstable sort;
+- missing entries of column 0 are imputed like others;
+- a forbidden candidate gives way to the next best; hpbandster then draws at random.
+
+With trials pending there is one more: see `KDE`.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, TypeVar
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strategies.errors import InvalidInput
+from strategies.history import Array, History
+from strategies.models.kde import Density, Levels, impute, log_mixture, truncated_normal
+from strategies.searchers.base import Context, Searcher
+from strategies.space import SearchSpace
+
+T = TypeVar("T")
+Indices = NDArray[np.intp]
+
+LOG_FLOOR = float(np.log(1e-32))  # densities below 1e-32 count as equal (hpbandster's constant)
+
+
+class Memo(WeakKeyDictionary[History, T]):
+    """What a searcher remembers of each history. It is neither copied nor pickled along with the searcher."""
+
+    def __reduce__(self) -> tuple[type[Memo[T]], tuple[()]]:
+        return Memo, ()
+
+    def __deepcopy__(self, memo: object) -> Memo[T]:
+        return Memo()
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """Between the unit cube (all columns) and the model's points: free columns, categories as indices."""
+
+    space: SearchSpace
+    levels: Levels  # (d,) the number of categories; 0 for numbers
+
+    @classmethod
+    def of(cls, space: SearchSpace) -> Coordinates:
+        free = [space.columns[j] for j in space.free]
+        return cls(space, np.array([c.n_values if c.kind == "categorical" else 0 for c in free], dtype=np.intp))
+
+    def points(self, U: Array) -> Array:
+        """(n, d) of U (n, columns); NaN stays NaN."""
+        Z = U[:, self.space.free]
+        chosen = self.levels > 0
+        Z[:, chosen] = np.floor(Z[:, chosen] * self.levels[chosen])
+        return Z
+
+    def rows(self, Z: Array) -> Array:
+        """Canonical rows of the unit cube for Z (n, d)."""
+        chosen = self.levels > 0
+        U = np.full((len(Z), self.space.dim), np.nan)
+        U[:, self.space.free] = Z
+        U[:, self.space.free[chosen]] = (Z[:, chosen] + 0.5) / self.levels[chosen]
+        return self.space.canonical(U)
+
+
+@dataclass(frozen=True)
+class Model:
+    """The densities of one fidelity, and the trials that have a result there."""
+
+    fidelity: float
+    good: Density
+    bad: Density
+    trials: frozenset[int]
+    coordinates: Coordinates
+
+
+@dataclass(frozen=True)
+class KDE(Searcher):
+    """BOHB's searcher: the best of some candidates by l/g; a fraction of the configurations is random.
+
+    The model is that of the largest fidelity with enough results: `min_points` good ones and more than d bad.
+
+    Pending trials without a result at the model's fidelity join the bad density, each with the weight of one bad result
+    but together with no more than all of these (a constant liar). Many suggestions asked for at once so spread out,
+    while the good set, the bandwidths and whether there is a model depend on results alone. The cap keeps a large cluster
+    from drowning the few results that are there: the ratio l/g changes by at most what halving g_bad does, wherever
+    bad results are. A pending trial that does have a result at that fidelity, a promoted one, is no lie's business.
+
+    top_n_percent: how many of the results are good, in percent.
+    num_samples: candidates for one suggestion.
+    random_fraction: the chance that a suggestion is drawn at random from the space.
+    bandwidth_factor: by how much candidates scatter wider around good configurations than l does.
+    min_bandwidth: the least bandwidth, in the unit cube: it keeps diversity where all good ones agree.
+    min_points: results that are needed; None, and at least, d + 1.
+    """
+
+    name: ClassVar[str] = "kde"
+
+    top_n_percent: int = 15
+    num_samples: int = 64
+    random_fraction: float = 1 / 3
+    bandwidth_factor: float = 3.0
+    min_bandwidth: float = 1e-3
+    min_points: int | None = None
+
+    def __post_init__(self) -> None:
+        _check("top_n_percent", self.top_n_percent, 1, 99)
+        _check("num_samples", self.num_samples, 1, None)
+        _check("random_fraction", self.random_fraction, 0, 1)
+        _check("bandwidth_factor", self.bandwidth_factor, 1e-6, None)
+        _check("min_bandwidth", self.min_bandwidth, 1e-6, 0.5)
+        if self.min_points is not None:
+            _check("min_points", self.min_points, 1, None)
+
+    def suggest(self, context: Context) -> Array:
+        space, rng = context.space, context.rng()
+        model = self._model(context)
+        if model is None or rng.random() < self.random_fraction:
+            return space.sample(rng, 1)[0]
+        candidates = self._candidates(model, rng)
+        scores = np.maximum(model.good.logpdf(candidates), LOG_FLOOR)
+        scores -= np.maximum(_log_bad(model, context.history, candidates, rng), LOG_FLOOR)
+        for chosen in (np.argmax(scores, keepdims=True), np.argsort(-scores, kind="stable")):
+            rows = model.coordinates.rows(candidates[chosen])
+            allowed = np.flatnonzero(space.allowed(rows))
+            if len(allowed):
+                best: Array = rows[allowed[0]]
+                return best
+        return space.sample(rng, 1)[0]
+
+    def _candidates(self, model: Model, rng: np.random.Generator) -> Array:
+        """(num_samples, d) points near good ones."""
+        good, numbers = model.good, model.good.levels == 0
+        points = good.data[rng.integers(len(good.data), size=self.num_samples)]
+        points[:, numbers] = truncated_normal(points[:, numbers], self.bandwidth_factor * good.bandwidths[numbers], rng)
+        levels, h = good.levels[~numbers], good.bandwidths[~numbers]
+        keep = rng.random((self.num_samples, len(h))) < 1 - h
+        drawn = rng.integers(levels, size=(self.num_samples, len(h))) if len(h) else 0.0
+        points[:, ~numbers] = np.where(keep, points[:, ~numbers], drawn)
+        return points
+
+    def _model(self, context: Context) -> Model | None:
+        """The model of the largest fidelity that can have one."""
+        history, space = context.history, context.space
+        if not len(space.free):
+            return None
+        for fidelity in reversed(history.fidelities):
+            split = self.split(history.results(fidelity).values, len(space.free))
+            if split is None:
+                continue
+            key = (fidelity, len(history.results(fidelity)), context.seed)
+            known = self._memo.get(history)
+            if known is None or known[0] != key or known[1].coordinates.space is not space:
+                known = key, self._fit(context, fidelity, *split)
+                self._memo[history] = known
+            return known[1]
+        return None
+
+    def split(self, y: Array, d: int) -> tuple[Indices, Indices] | None:
+        """The indices of the good and of the bad among the values y (n,); None if that is too few for a model."""
+        n = len(y)
+        min_points = max(self.min_points or 0, d + 1)
+        n_good = min(max(min_points, self.top_n_percent * n // 100), int(np.isfinite(y).sum()))
+        n_bad = max(min_points, (100 - self.top_n_percent) * n // 100)
+        if n < min_points or n_good <= d or min(n_bad, n - n_good) <= d:
+            return None
+        order = np.argsort(y, kind="stable")
+        return order[:n_good], order[n_good : n_good + n_bad]
+
+    def _fit(self, context: Context, fidelity: float, good: Indices, bad: Indices) -> Model:
+        coordinates = Coordinates.of(context.space)
+        levels, results = coordinates.levels, context.history.results(fidelity)
+        points = coordinates.points(context.history.at(fidelity)[0])
+        # Not the suggestion's own generator: the model is the same until there is one more result.
+        bits = int.from_bytes(struct.pack("<d", fidelity), "little")
+        rng = np.random.default_rng([context.seed, len(points), bits])
+
+        def density(chosen: Indices) -> Density:
+            return Density.fit(impute(points[chosen], levels, rng), levels, self.min_bandwidth)
+
+        return Model(fidelity, density(good), density(bad), frozenset(results.trials), coordinates)
+
+    @cached_property
+    def _memo(self) -> Memo[tuple[tuple[float, int, int], Model]]:
+        """The last model of each history, with what it was made of: fidelity, results there, seed."""
+        return Memo()
+
+
+def _log_bad(model: Model, history: History, candidates: Array, rng: np.random.Generator) -> Array:
+    """(m,) logarithms of g, which the pending trials join, at the candidates (m, d)."""
+    bad = model.bad
+    logs = bad.logpdf(candidates)
+    pending = [trial for trial in history.pending if trial not in model.trials]
+    if not pending:
+        return logs
+    points = impute(model.coordinates.points(history.X[pending]), bad.levels, rng, donors=bad.data)
+    lies = Density(points, bad.bandwidths, bad.levels)
+    weight = min(len(points), len(bad.data))
+    return log_mixture(logs, lies.logpdf(candidates), weight / (weight + len(bad.data)))
+
+
+def _check(field: str, value: float, low: float, high: float | None) -> None:
+    if not low <= value or (high is not None and value > high):
+        limits = f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"
+        raise InvalidInput(f"{field} must be {limits}; got {field}={value!r}")

@@ -1,0 +1,431 @@
+"""From what users write to a `SearchSpace`: dicts of domains, `Space`, ConfigSpace's `ConfigurationSpace`.
+
+Every way leads to one document in ConfigSpace's JSON format, which `SearchSpace` compiles. Names are
+resolved here and values checked, so that each error names the parameter, the value and the way out.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+import numpy as np
+from ConfigSpace import ConfigurationSpace
+
+from strategies.conditions import (
+    Expression,
+    Leaf,
+    Relation,
+    Test,
+    from_document,
+    names,
+    parse,
+    render,
+    rewrite,
+    to_condition,
+    to_forbidden,
+)
+from strategies.domains import (
+    MAX_INT,
+    Categorical,
+    Domain,
+    Float,
+    Int,
+    Ordinal,
+    Space,
+    identity,
+    json_value,
+    multiples,
+    shorten,
+)
+from strategies.errors import InvalidInput
+from strategies.space import DECIMALS, FORMAT, Column, SearchSpace, column_of
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Parameter:
+    """One entry of the user's dict: where it stands, and what it is."""
+
+    path: tuple[str, ...]
+    value: Any  # a Domain, or the JSON value of a constant
+
+    @property
+    def name(self) -> str:
+        return ".".join(self.path)
+
+    @property
+    def condition(self) -> Expression | None:
+        return self.value.condition if isinstance(self.value, Domain) else None
+
+
+def as_space(obj: object) -> SearchSpace:
+    """The search space that `obj` describes.
+
+    Args:
+        obj: a SearchSpace (returned as it is), a ConfigurationSpace, a `Space`, or a dict of domains,
+            constants (any JSON value but a list) and dicts of such, whose names become "outer.inner".
+
+    Raises: InvalidInput, naming the parameter, for whatever is wrong with it.
+    """
+    if isinstance(obj, SearchSpace):
+        return obj
+    if isinstance(obj, ConfigurationSpace):
+        return _from_config_space(obj)
+    space = obj if isinstance(obj, Space) else None
+    parameters = space.parameters if space else obj
+    if not isinstance(parameters, Mapping):
+        raise InvalidInput(f"space: must be a dict of domains, a Space or a ConfigurationSpace; got {shorten(obj)}")
+    return _from_parameters(_walk(parameters, ()), space.forbidden if space else ())
+
+
+# --- dicts of domains ----------------------------------------------------------------------------------
+
+
+def _walk(level: Mapping[Any, Any], prefix: tuple[str, ...]) -> list[_Parameter]:
+    found: list[_Parameter] = []
+    for key, value in level.items():
+        if not isinstance(key, str) or not key:
+            raise InvalidInput(f"space: names must be non-empty strings; got {key!r} in {list(level)!r}")
+        path = (*prefix, key)
+        name = ".".join(path)
+        if isinstance(value, Mapping) and value:
+            found += _walk(value, path)
+        elif isinstance(value, Domain):
+            found.append(_Parameter(path, value))
+        elif isinstance(value, (list, tuple)):
+            raise InvalidInput(
+                f"{name}: a list is not a domain; use choice([...]), or choice([[...]]) for one fixed list; "
+                f"got {shorten(value)}"
+            )
+        else:
+            found.append(_Parameter(path, json_value(value, name)))
+    return found
+
+
+def _from_parameters(parameters: list[_Parameter], forbidden: Sequence[str]) -> SearchSpace:
+    if not parameters:
+        raise InvalidInput("space: must have at least one parameter; got {}")
+    by_name = {parameter.name: parameter for parameter in parameters}
+    if len(by_name) < len(parameters):
+        listed = [parameter.name for parameter in parameters]
+        twice = next(name for name in listed if listed.count(name) > 1)
+        raise InvalidInput(f"{twice}: named twice, with dots and by nesting; rename one of them")
+    hyperparameters = [_hyperparameter(parameter) for parameter in parameters]
+    columns = {hp["name"]: column_of(hp) for hp in hyperparameters}
+    conditions = {}
+    for parameter in parameters:
+        if parameter.condition is not None:
+            resolved = _resolve(parameter.condition, columns, parameter.path[:-1], parameter.name)
+            conditions[parameter.name] = _possible(resolved, columns, parameter.name)
+    _check_cycles(conditions)
+    clauses = []
+    for text in forbidden:
+        clause = _checked(_resolve(parse(text), columns, (), "forbidden"), columns, "forbidden")
+        if clause is not None:  # what a constant rules out already needs no clause
+            clauses.append(clause)
+    return _finished(
+        hyperparameters,
+        conditions,
+        clauses,
+        {p.name: list(p.path) for p in parameters if len(p.path) > 1},
+    )
+
+
+def _hyperparameter(parameter: _Parameter) -> Document:
+    """ConfigSpace's JSON for the parameter; its default is set later."""
+    name, value = parameter.name, parameter.value
+    if isinstance(value, (Float, Int)):
+        q = value.q if isinstance(value, Float) or value.q != 1 else None
+        first, last = multiples(value.low, value.high, q) if q is not None else (0, 1)
+        if value.low == value.high or first == last:
+            only = value.low if q is None else first * q
+            return _constant(name, round(only, DECIMALS) if isinstance(value, Float) else int(only))
+        meta = {} if q is None else {"q": q}
+        if isinstance(value, Float):
+            if q is None:
+                low, high = _decimals(value.low, +1), _decimals(value.high, -1)
+            else:
+                low, high = (float(np.round(k * q, DECIMALS)) for k in (first, last))
+            if low >= high or (value.log and q is None and abs(low - value.low) > 1e-3 * value.low):
+                raise InvalidInput(
+                    f"{name}: bounds are kept to {DECIMALS} decimals; got low={value.low:g}, "
+                    f"high={value.high:g}; use a larger unit, or search the exponent"
+                )
+            return {
+                "type": "uniform_float",
+                "name": name,
+                "lower": low,
+                "upper": high,
+                "log": value.log,
+                "meta": meta,
+            }
+        return {
+            "type": "uniform_int",
+            "name": name,
+            "lower": value.low,
+            "upper": value.high,
+            "log": value.log,
+            "meta": meta,
+        }
+    if isinstance(value, Categorical):
+        options, meta = _stored(value.choices)
+        return {"type": "categorical", "name": name, "choices": options, "weights": None, "meta": meta}
+    if isinstance(value, Ordinal):
+        options, meta = _stored(value.sequence)
+        return {"type": "ordinal", "name": name, "sequence": options, "meta": meta}
+    return _constant(name, value)
+
+
+def _constant(name: str, value: Any) -> Document:
+    (stored,), meta = _stored((value,))
+    return {"type": "constant", "name": name, "value": stored, "meta": meta}
+
+
+def _stored(values: tuple[Any, ...]) -> tuple[list[Any], Document]:
+    """Values as ConfigSpace can hold them, and the meta data that says how.
+
+    It keeps them in a NumPy array, which drops NUL at the end of a string and rounds integers among floats.
+    """
+    text = all(isinstance(value, str) and not value.endswith("\0") for value in values)
+    numbers = all(_is_number(value) and abs(value) <= MAX_INT for value in values)
+    if text or numbers:
+        return list(values), {}
+    return [json.dumps(value, sort_keys=True) for value in values], {"json": True}
+
+
+def _decimals(bound: float, inwards: int) -> float:
+    """The nearest bound inwards (+1: up, -1: down) that ConfigSpace keeps as it is, so that no value leaves
+    the user's range. ConfigSpace rounds with np.round, which can move a large float by its last bit."""
+    step = inwards * max(10.0**-DECIMALS, float(np.spacing(abs(bound))))
+    kept = (float(np.round(bound + k * step, DECIMALS)) for k in range(100))
+    fixed = (x for x in kept if (x - bound) * inwards >= 0 and np.round(x, DECIMALS) == x)
+    return next(fixed, bound)
+
+
+# --- rules ---------------------------------------------------------------------------------------------
+
+
+def _resolve(rule: Expression, columns: dict[str, Column], group: tuple[str, ...], owner: str) -> Expression:
+    """The rule with full names: a name is a sibling's in `group` if there is one, else a full name."""
+
+    def leaf(test: Leaf) -> Expression:
+        assert isinstance(test, Test)
+        sibling = ".".join((*group, test.name))
+        name = sibling if sibling in columns else test.name
+        if name not in columns:
+            near = get_close_matches(test.name, [*columns, *(n.rpartition(".")[2] for n in columns)], n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"parameters: {shorten(list(columns))}"
+            raise InvalidInput(f"{owner}: '{render(rule)}' names unknown parameter {test.name!r}; {hint}")
+        return Test(name, test.op, test.value)
+
+    resolved = rewrite(rule, leaf)
+    assert resolved is not None
+    return resolved
+
+
+def _possible(rule: Expression, columns: dict[str, Column], owner: str) -> Expression:
+    checked = _checked(rule, columns, owner)
+    if checked is None:
+        fixed = ", ".join(f"{n}={columns[n].values[0]!r}" for n in names(rule) if columns[n].n_values == 1)
+        raise InvalidInput(
+            f"{owner}: '{render(rule)}' can never hold{f' with {fixed}' if fixed else ''}; remove {owner}"
+        )
+    return checked
+
+
+def _checked(rule: Expression, columns: dict[str, Column], owner: str) -> Expression | None:
+    """The rule with legal values and operators that ConfigSpace has; None if it can never hold."""
+
+    def leaf(test: Leaf) -> Expression | None:
+        if isinstance(test, Relation):
+            return test
+        column = columns[test.name]
+        try:
+            if column.kind == "constant":
+                return _checked_constant(test, column)
+            if column.is_number:
+                return _checked_number(test, column)
+            return _checked_choice(test, column)
+        except InvalidInput as error:
+            raise InvalidInput(f"{owner}: '{render(test)}': {error}") from None
+
+    return rewrite(rule, leaf)
+
+
+def _checked_constant(test: Test, column: Column) -> Expression | None:
+    """True of the one value: then a test that holds whenever the constant is active. Else None."""
+    value = column.values[0]
+    wanted = test.value if test.op == "in" else (test.value,)
+    if test.op in ("==", "in", "!="):
+        holds = (identity(value) in [identity(item) for item in wanted]) != (test.op == "!=")
+    else:
+        if not _is_number(value) or not _is_number(test.value):
+            raise InvalidInput(f"{column.name} is always {value!r}, which has no order; use == or in")
+        holds = {
+            "<": value < test.value,
+            "<=": value <= test.value,
+            ">": value > test.value,
+            ">=": value >= test.value,
+        }[test.op]
+    return Test(test.name, "==", value) if holds else None
+
+
+def _checked_number(test: Test, column: Column) -> Expression | None:
+    values = []
+    for value in test.value if test.op == "in" else (test.value,):
+        if test.op in ("==", "!=", "in") or not _is_number(value):
+            values.append(column.value(column.code(value)))  # must be a value that the parameter can have
+            continue
+        if column.kind == "int":  # ConfigSpace compares integers with integers only
+            value = math.floor(value) if test.op in (">", "<=") else math.ceil(value)
+        else:
+            value = round(float(value), DECIMALS)
+        if not column.lower <= value <= column.upper:
+            raise InvalidInput(
+                f"{column.name} lies between {column.lower:g} and {column.upper:g}, so this always "
+                f"holds or never does; got {test.value!r}"
+            )
+        values.append(value)
+    if test.op == "in":
+        return _among(test.name, values)
+    return Test(test.name, test.op, values[0])
+
+
+def _checked_choice(test: Test, column: Column) -> Expression | None:
+    values = [column.value(column.code(value)) for value in (test.value if test.op == "in" else (test.value,))]
+    if test.op == "!=":  # by its complement: see conditions.to_condition
+        values = [value for value in column.values if identity(value) != identity(values[0])]
+        return _among(test.name, values) if values else None
+    if test.op in ("==", "in"):
+        return _among(test.name, values)
+    if column.kind == "categorical":
+        raise InvalidInput(f"{column.name} has no order; use ordinal([...]), or == and in; got {test.op}")
+    return Test(test.name, test.op, values[0])
+
+
+def _among(name: str, values: list[Any]) -> Test:
+    return Test(name, "in", tuple(values)) if len(values) > 1 else Test(name, "==", values[0])
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _check_cycles(conditions: dict[str, Expression]) -> None:
+    try:
+        TopologicalSorter({child: names(rule) for child, rule in conditions.items()}).prepare()
+    except CycleError as error:
+        circle = " needs ".join(reversed(error.args[1]))
+        raise InvalidInput(f"{error.args[1][-1]}: conditions form a circle: {circle}; break it") from None
+
+
+# --- documents -----------------------------------------------------------------------------------------
+
+
+def _finished(
+    hyperparameters: list[Document],
+    conditions: dict[str, Expression],
+    forbidden: list[Expression],
+    paths: dict[str, list[str]],
+) -> SearchSpace:
+    """The space, with defaults that ConfigSpace accepts: the middle and first choices, or a random point."""
+    as_json = {hp["name"] for hp in hyperparameters if hp["meta"].get("json")}
+
+    def stored(rule: Expression) -> Expression:
+        def leaf(test: Leaf) -> Expression:
+            if isinstance(test, Relation) or test.name not in as_json:
+                return test
+            if test.op == "in":
+                return Test(test.name, "in", tuple(json.dumps(v, sort_keys=True) for v in test.value))
+            return Test(test.name, test.op, json.dumps(test.value, sort_keys=True))
+
+        result = rewrite(rule, leaf)
+        assert result is not None
+        return result
+
+    parts = {
+        "name": None,
+        "hyperparameters": hyperparameters,
+        "conditions": [to_condition(stored(rule), child) for child, rule in conditions.items()],
+        "forbiddens": [to_forbidden(stored(clause)) for clause in forbidden],
+        "format_version": 0.4,
+    }
+    space = SearchSpace({"format": FORMAT, "config_space": parts, "paths": paths})
+    start = np.array([0.5 if column.is_number else 0.0 for column in space.columns])
+    middle = space.canonical(start[None, :])
+    if not space.allowed(middle)[0]:
+        middle = space.sample(np.random.default_rng(0), 1)
+    config = space.decode(middle[0])
+    for hp, column in zip(hyperparameters, space.columns, strict=True):
+        if column.kind != "constant":
+            code = column.codes(np.array([0.5 if column.is_number else 0.0]))[0]
+            value = config.get(column.name, column.value(code))
+            hp["default_value"] = json.dumps(value, sort_keys=True) if column.as_json else value
+    space = SearchSpace({"format": FORMAT, "config_space": parts, "paths": paths})
+    try:
+        _ = space.config_space
+    except Exception as error:  # ConfigSpace has many exceptions; each means that it rejects the space
+        reason = " ".join(str(error).split())
+        raise InvalidInput(f"space: ConfigSpace rejects it: {reason}") from error
+    return space
+
+
+def _from_config_space(space: ConfigurationSpace) -> SearchSpace:
+    """The user's own ConfigurationSpace: its order, its names as they are, defaults chosen anew."""
+    document = space.to_serialized_dict()
+    if not document["hyperparameters"]:
+        raise InvalidInput("space: must have at least one parameter; got an empty ConfigurationSpace")
+    hyperparameters = [_plain_hyperparameter(hp) for hp in document["hyperparameters"]]
+    columns = {hp["name"]: column_of(hp) for hp in hyperparameters}
+    conditions = {}
+    for part in document["conditions"]:
+        rule = from_document(_plain(part))
+        conditions[part["child"]] = _possible(rule, columns, part["child"])
+    forbidden = [_checked(from_document(_plain(part)), columns, "forbidden") for part in document["forbiddens"]]
+    clauses = [clause for clause in forbidden if clause is not None]
+    return _finished(hyperparameters, conditions, clauses, paths={})
+
+
+def _plain_hyperparameter(hp: Document) -> Document:
+    """A hyperparameter of the user's with plain values and without what only ConfigSpace's sampler knows."""
+    name, kind = hp["name"], hp["type"]
+    meta = {"q": hp["meta"]["q"]} if (hp.get("meta") or {}).get("q") else {}
+    if kind == "constant":
+        return _constant(name, json_value(hp["value"], name))
+    if kind in ("uniform_float", "uniform_int"):
+        return {
+            "type": kind,
+            "name": name,
+            "lower": hp["lower"],
+            "upper": hp["upper"],
+            "log": bool(hp["log"]),
+            "meta": meta,
+        }
+    if kind == "categorical":
+        if len(set(hp["weights"] or [])) > 1:
+            raise InvalidInput(f"{name}: weights are not supported; leave weights out; got {list(hp['weights'])}")
+        options, meta = _stored(Categorical(hp["choices"]).choices)
+        return {"type": kind, "name": name, "choices": options, "weights": None, "meta": meta}
+    if kind == "ordinal":
+        options, meta = _stored(Ordinal(hp["sequence"]).sequence)
+        return {"type": kind, "name": name, "sequence": options, "meta": meta}
+    raise InvalidInput(
+        f"{name}: {kind} parameters are not supported; use a uniform one (log=True if scales differ) "
+        f"over the range of interest"
+    )
+
+
+def _plain(part: Document) -> Document:
+    """A rule of the user's with plain values."""
+    plain = {
+        key: [_plain(p) for p in value] if key in ("conditions", "clauses") else value for key, value in part.items()
+    }
+    for key in ("value", "values"):
+        if key in plain:
+            plain[key] = json_value(plain[key], str(plain.get("parent", plain.get("name"))))
+    return plain

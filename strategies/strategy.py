@@ -1,0 +1,82 @@
+"""A strategy: a scheduler and its searcher at work on one problem. A fold over records, with two questions to ask
+it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from strategies.actions import Done, Limit, Record, Resume, Start, Stop, Verdict, Wait
+from strategies.history import History
+from strategies.schedulers.base import New, Scheduler
+from strategies.schedulers.rungs import Fidelity
+from strategies.searchers.base import Context
+from strategies.space import SearchSpace
+from strategies.trials import Status, TrialTable
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a strategy works on, fixed for the life of an experiment."""
+
+    space: SearchSpace
+    fidelity: Fidelity
+    seed: int
+
+
+class Strategy:
+    """Ask `next` for a free worker and `verdict` for a trial at its milestone; `apply` what then became true.
+
+    The questions are pure. Two strategies that were told the same records answer alike, whatever they were asked
+    before: that is what makes a run resumable.
+    """
+
+    def __init__(self, algo: Scheduler, problem: Problem) -> None:
+        self.algo = algo
+        self.problem = problem
+        self.table = TrialTable()
+        self.history = History(problem.space.dim)
+        self.apply(Limit(None))
+
+    @classmethod
+    def rebuild(cls, algo: Scheduler, problem: Problem, records: Iterable[Record]) -> Strategy:
+        """The strategy that was told `records`."""
+        strategy = cls(algo, problem)
+        for record in records:
+            strategy.apply(record)
+        return strategy
+
+    def next(self) -> Start | Resume | Stop | Wait | Done:
+        """What a free worker should do. A `Stop` ends a paused trial; ask again."""
+        action = self.algo.next(self.table, self.problem.fidelity)
+        if not isinstance(action, New):
+            return action
+        space = self.problem.space
+        row = self.algo.searcher.suggest(Context(space, self.history, self.problem.seed, action.until))
+        return Start(len(self.table.trials), space.decode(row), action.until, action.bracket, action.reason)
+
+    def verdict(self, trial: int) -> Verdict:
+        """What becomes of a trial that waits at its milestone."""
+        return self.algo.verdict(self.table, self.problem.fidelity, trial)
+
+    def waiting(self) -> list[int]:
+        """The trials whose verdict is due, in the order of their numbers."""
+        return [row.number for row in self.table.trials if row.status is Status.WAITING]
+
+    def apply(self, record: Record) -> None:
+        """Fold in what became true."""
+        if isinstance(record, Limit):
+            record = dataclasses.replace(record, num_trials=self._cap(record.num_trials))
+        self.table.apply(record)
+        if isinstance(record, Start):
+            self.history.start(self.problem.space.encode(record.config), record.until)
+        else:
+            self.history.apply(record)
+
+    def _cap(self, num_trials: int | None) -> int | None:
+        """The limit on trials, at most as many as the searcher has to propose."""
+        size = self.algo.searcher.size(self.problem.space)
+        if size is None or num_trials is None:
+            return size if num_trials is None else num_trials
+        return min(size, num_trials)

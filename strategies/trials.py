@@ -1,0 +1,145 @@
+"""The trial table: what a scheduler knows of every trial, folded from records, indexed by rung.
+
+Here lives the state that schedulers read; they own none. Configurations are not here (see history.py).
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections import defaultdict
+from dataclasses import dataclass, field
+from enum import Enum
+
+from strategies.actions import Continue, Failed, Limit, Pause, Reached, Record, Resume, Start, Stop
+
+
+class Status(Enum):
+    """Where a trial stands, as far as a strategy cares."""
+
+    RUNNING = "running"  # on its way to `until`
+    WAITING = "waiting"  # at its milestone: a verdict is due
+    PAUSED = "paused"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+@dataclass
+class TrialRow:
+    """One trial: the bracket it belongs to, the milestone it runs to (or reached last), its status."""
+
+    number: int
+    bracket: int
+    until: float
+    status: Status = Status.RUNNING
+
+    @property
+    def alive(self) -> bool:
+        return self.status not in (Status.STOPPED, Status.FAILED)
+
+
+@dataclass
+class Rung:
+    """The results at one milestone of one bracket.
+
+    ranking: (value, trial), best first; ties go to the earlier trial, failures (inf) come last.
+    """
+
+    entered: int = 0  # trials that were ever sent to this milestone
+    ranking: list[tuple[float, int]] = field(default_factory=list)
+    moved_on: set[int] = field(default_factory=set)  # trials sent on from here
+    finite: int = 0  # results that are numbers
+
+    def add(self, value: float, trial: int) -> None:
+        bisect.insort(self.ranking, (value, trial))
+        self.finite += math.isfinite(value)
+
+    def rank(self, value: float, trial: int) -> int:
+        """The 1-based rank that (value, trial) has here."""
+        return bisect.bisect_left(self.ranking, (value, trial)) + 1
+
+    def top(self, k: int) -> list[int]:
+        """The best `k` trials, best first, none of them failed."""
+        return [trial for _, trial in self.ranking[: min(k, self.finite)]]
+
+
+class TrialTable:
+    """A fold over records. Numbers count from 0; `trials[i].number == i`."""
+
+    def __init__(self) -> None:
+        self.trials: list[TrialRow] = []
+        self.num_trials: int | None = None
+        self.running = 0
+        self.closed: dict[int, int] = {}  # bracket -> its size, where the trial limit cut it short
+        self.alive: dict[int, int] = {}  # bracket -> trials neither stopped nor failed (absent: none)
+        self._rungs: dict[tuple[int, float], Rung] = defaultdict(Rung)
+        self._values: dict[int, float] = {}  # trial -> its value at the last milestone reached
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the limit on the number of trials forbids to start one more."""
+        return self.num_trials is not None and len(self.trials) >= self.num_trials
+
+    @property
+    def last_bracket(self) -> int:
+        """The bracket of the newest trial; -1 before the first."""
+        return self.trials[-1].bracket if self.trials else -1
+
+    def rung(self, bracket: int, milestone: float) -> Rung:
+        return self._rungs[bracket, milestone]
+
+    def value(self, trial: int) -> float:
+        """The value at the last milestone that `trial` reached."""
+        return self._values[trial]
+
+    def rank(self, trial: int) -> int:
+        """The 1-based rank of a trial at the last milestone it reached."""
+        row = self.trials[trial]
+        return self.rung(row.bracket, row.until).rank(self._values[trial], trial)
+
+    def apply(self, record: Record) -> None:
+        """Fold one record in."""
+        match record:
+            case Start():
+                self._start(record)
+            case Resume() | Continue():
+                row = self.trials[record.trial]
+                self.rung(row.bracket, row.until).moved_on.add(row.number)
+                row.until = record.until
+                self.rung(row.bracket, row.until).entered += 1
+                self._set(row, Status.RUNNING)
+            case Reached():
+                row = self.trials[record.trial]
+                self._values[row.number] = record.value
+                self.rung(row.bracket, row.until).add(record.value, row.number)
+                self._set(row, Status.WAITING)
+            case Failed():
+                row = self.trials[record.trial]
+                self.rung(row.bracket, row.until).add(math.inf, row.number)
+                self._set(row, Status.FAILED)
+            case Pause():
+                self._set(self.trials[record.trial], Status.PAUSED)
+            case Stop():
+                self._set(self.trials[record.trial], Status.STOPPED)
+            case Limit():
+                self.num_trials = record.num_trials
+
+    def _start(self, record: Start) -> None:
+        if record.trial != len(self.trials):
+            raise ValueError(f"trials start in order: expected {len(self.trials)}, got {record.trial}")
+        self.trials.append(TrialRow(record.trial, record.bracket, record.until))
+        rung = self.rung(record.bracket, record.until)
+        rung.entered += 1
+        self.running += 1
+        self.alive[record.bracket] = self.alive.get(record.bracket, 0) + 1
+        if self.exhausted:
+            self.closed[record.bracket] = rung.entered
+
+    def _set(self, row: TrialRow, status: Status) -> None:
+        was_alive = row.alive
+        self.running += (status is Status.RUNNING) - (row.status is Status.RUNNING)
+        row.status = status
+        if was_alive and not row.alive:
+            self.alive[row.bracket] -= 1
+            if not self.alive[row.bracket]:
+                del self.alive[row.bracket]
