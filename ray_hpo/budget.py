@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from strategies.actions import fidelity_text
@@ -25,8 +26,12 @@ class Budget:
             return f"total_budget of {fidelity_text(self.total_budget)} is spent"
         return ""
 
+    def time_left(self, elapsed: float) -> float:
+        """Seconds; inf without a limit."""
+        return math.inf if self.time_limit is None else max(0.0, self.time_limit - elapsed)
+
     def out_of_time(self, elapsed: float) -> bool:
-        return self.time_limit is not None and elapsed >= self.time_limit
+        return self.time_left(elapsed) == 0.0
 
 
 def duration_text(seconds: float) -> str:

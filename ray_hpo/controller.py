@@ -33,7 +33,6 @@ from ray_hpo.messages import AtMilestone, Crashed, Ended, Job, Message, Notice, 
 from ray_hpo.trial import Experiment, Trial
 
 MAX_LOSSES = 5  # workers a trial may lose in all before it counts as failed: it may be what kills them
-POLL_SECONDS = 0.5  # how soon an interrupt or a time limit is noticed while nothing arrives
 
 
 class Controller:
@@ -92,7 +91,7 @@ class Controller:
             reason = self._over()
             if reason:
                 break
-            for message in self._executor.poll(POLL_SECONDS):
+            for message in self._executor.poll(self._budget.time_left(self._elapsed())):
                 self._hear(message)
         self._event("closed", None, {"reason": reason})
         self._journal.commit()

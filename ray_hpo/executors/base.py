@@ -7,6 +7,8 @@ from typing import Protocol
 
 from ray_hpo.messages import Job, Message
 
+POLL_SECONDS = 0.5  # the longest wait on a real clock: how soon an interrupt is noticed while nothing arrives
+
 
 class Executor(Protocol):
     """Workers, each with one trial at a time.
@@ -36,7 +38,7 @@ class Executor(Protocol):
         """End a trial that waits at its milestone, on its worker; the worker is free again."""
 
     def poll(self, timeout: float) -> Sequence[Message]:
-        """Messages that have arrived, in order; waits up to `timeout` seconds for the first."""
+        """Messages that have arrived, in order; waits up to `timeout` seconds for the first, or less."""
 
     def shutdown(self) -> None:
         """Give all workers back. Trials that run are cut off."""

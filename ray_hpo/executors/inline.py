@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from ray_hpo.executors.base import POLL_SECONDS
 from ray_hpo.messages import Crashed, Ended, Job, Message
 from ray_hpo.worker.runner import TrialRunner
 from ray_hpo.worker.session import Setting
@@ -39,6 +40,7 @@ class InlineExecutor:
         self._trial = None
 
     def poll(self, timeout: float) -> Sequence[Message]:
+        timeout = min(timeout, POLL_SECONDS)
         if self._trial is None:
             time.sleep(timeout)
             return []

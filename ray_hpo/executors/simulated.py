@@ -7,6 +7,7 @@ same result every time. It reports once a job, at the milestone.
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -61,7 +62,8 @@ class SimulatedExecutor:
         del self._jobs[trial]
 
     def poll(self, timeout: float) -> Sequence[Message]:
-        if not self._events:
+        if not self._events or self._events[0][0] > self._clock + timeout:
+            self._clock += timeout if math.isfinite(timeout) else 0.0
             return []
         self._clock, trial, messages = heapq.heappop(self._events)
         if isinstance(messages[-1], (Ended, Crashed)):

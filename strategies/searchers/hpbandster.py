@@ -59,10 +59,11 @@ class HpBandSter(Searcher):
             generator = self._fed(context)
             generator.configspace.seed(int(context.rng().integers(2**31)))
             config, _ = generator.get_config(context.until)
-        row = _row(space, config)
-        if space.allowed(row)[0]:
-            return row[0]
-        return space.sample(context.rng(), 1)[0]
+        rows = _row(space, config)
+        if not space.allowed(rows)[0]:
+            rows = space.sample(context.rng(), 1)
+        row: Array = rows[0]
+        return row
 
     def _fed(self, context: Context) -> Any:
         """A generator that was told all results.

@@ -131,7 +131,7 @@ class KDE(Searcher):
         space, rng = context.space, context.rng()
         model = self._model(context)
         if model is None or rng.random() < self.random_fraction:
-            return space.sample(rng, 1)[0]
+            return _random(space, rng)
         candidates = self._candidates(model, rng)
         scores = np.maximum(model.good.logpdf(candidates), LOG_FLOOR)
         scores -= np.maximum(_log_bad(model, context.history, candidates, rng), LOG_FLOOR)
@@ -141,7 +141,7 @@ class KDE(Searcher):
             if len(allowed):
                 best: Array = rows[allowed[0]]
                 return best
-        return space.sample(rng, 1)[0]
+        return _random(space, rng)
 
     def _candidates(self, model: Model, rng: np.random.Generator) -> Array:
         """(num_samples, d) points near good ones."""
@@ -199,6 +199,11 @@ class KDE(Searcher):
     def _memo(self) -> Memo[tuple[tuple[float, int, int], Model]]:
         """The last model of each history, with what it was made of: fidelity, results there, seed."""
         return Memo()
+
+
+def _random(space: SearchSpace, rng: np.random.Generator) -> Array:
+    row: Array = space.sample(rng, 1)[0]
+    return row
 
 
 def _log_bad(model: Model, history: History, candidates: Array, rng: np.random.Generator) -> Array:

@@ -29,10 +29,13 @@ class Sobol(Searcher):
             block, k = divmod(context.number, BLOCK)
             point = np.full((1, space.dim), np.nan)
             point[0, space.free] = _block(len(space.free), context.seed, block)[k]
-            row = space.canonical(point)
-            if space.allowed(row)[0]:
-                return row[0]
-        return space.sample(context.rng(), 1)[0]
+            rows = space.canonical(point)
+            if not space.allowed(rows)[0]:
+                rows = space.sample(context.rng(), 1)
+        else:
+            rows = space.sample(context.rng(), 1)
+        row: Array = rows[0]
+        return row
 
 
 @lru_cache(maxsize=16)

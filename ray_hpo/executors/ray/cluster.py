@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import ray
+from ray import cloudpickle
 
 from ray_hpo.errors import InvalidInput
+from ray_hpo.trainable_ref import short_name
 
 
 def connect() -> None:
@@ -19,6 +21,21 @@ def connect() -> None:
         return
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # spares every user a warning about the future
     ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+
+
+def check_sendable(trainable: Any) -> None:
+    """
+    Raises:
+        InvalidInput: `trainable` cannot be pickled.
+    """
+    try:
+        cloudpickle.dumps(trainable)  # type: ignore[no-untyped-call]  # Ray's
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InvalidInput(
+            f"the trainable {short_name(trainable)} cannot be sent to workers: {reason}; "
+            "make what it refers to inside of it, not outside"
+        ) from error
 
 
 def actor_options(asked: Mapping[str, float]) -> dict[str, Any]:

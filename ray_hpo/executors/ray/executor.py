@@ -9,6 +9,7 @@ from typing import Any
 import ray
 
 from ray_hpo.errors import RayHpoError
+from ray_hpo.executors.base import POLL_SECONDS
 from ray_hpo.executors.ray.cluster import actor_options, capacity, check_possible
 from ray_hpo.executors.ray.worker_handle import WorkerHandle, WorkerLost
 from ray_hpo.messages import Crashed, Ended, Job, Message
@@ -75,6 +76,7 @@ class RayExecutor:
             worker.release()
 
     def poll(self, timeout: float) -> Sequence[Message]:
+        timeout = min(timeout, POLL_SECONDS)
         if time.monotonic() - self._resized > RESIZE_SECONDS:
             self._resize()
         waiting = {worker.waitable: worker for worker in self._workers if worker.waitable is not None}

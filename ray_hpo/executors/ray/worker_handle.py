@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 
 from ray_hpo.messages import Job, Message
 
@@ -58,13 +58,19 @@ class WorkerHandle:
             self.waitable = None
             return []
         except RayError as error:
-            raise WorkerLost(_first_line(error)) from error
+            raise WorkerLost(_cause(error)) from error
         return batch
 
     def kill(self) -> None:
         ray.kill(self.actor)
 
 
-def _first_line(error: BaseException) -> str:
+def _cause(error: RayError) -> str:
+    """Ray's many lines in one: the last where they are the traceback of what went wrong on the worker, else the
+    first."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    if not lines:
+        return type(error).__name__
+    if isinstance(error, RayTaskError) or "creation task" in lines[0]:
+        return lines[-1]
+    return f"{type(error).__name__}: {lines[0]}"

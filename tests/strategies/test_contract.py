@@ -1,0 +1,195 @@
+"""What every searcher, every scheduler and every pair of them must hold to.
+
+A new algorithm is covered by its registry line."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import warnings
+
+import numpy as np
+import pytest
+
+from strategies.actions import Limit, Reached, Start, record_from_json, record_to_json
+from strategies.domains import choice, loguniform, randint, uniform
+from strategies.history import History
+from strategies.registry import PRESETS, SCHEDULERS, SEARCHERS, algo_from_json, algo_to_json
+from strategies.schedulers.base import Scheduler
+from strategies.schedulers.rungs import Fidelity
+from strategies.searchers.base import Context, Searcher
+from strategies.space import SearchSpace
+from strategies.space_builder import as_space
+from strategies.strategy import Problem, Strategy
+
+from tests.strategies.world import categorical_space, mixed_space, noisy, one_element_space, run, starts
+
+SEARCHER_NAMES = sorted(SEARCHERS)
+SCHEDULER_NAMES = sorted(SCHEDULERS)
+NO_ORDINALS = {"hpbandster"}  # its generator refuses them
+
+
+def make(searcher: str, scheduler: str) -> Scheduler:
+    return SCHEDULERS[scheduler](searcher=SEARCHERS[searcher]())
+
+
+def space_for(searcher: str) -> SearchSpace:
+    if searcher not in NO_ORDINALS:
+        return mixed_space()
+    return as_space(
+        {
+            "lr": loguniform(1e-5, 1.0),
+            "optimizer": choice(["sgd", "adam"]),
+            "momentum": uniform(0.0, 0.99).when(optimizer="sgd"),
+            "layers": randint(1, 5),
+        }
+    )
+
+
+def assert_legal(space: SearchSpace, config: dict[str, object]) -> None:
+    """In bounds, active where the conditions say so, not forbidden (test_space.py holds the space to ConfigSpace)."""
+    row = space.encode(config)
+    assert space.decode(row) == config
+    np.testing.assert_array_equal(space.canonical(row[None])[0], row)
+    assert space.allowed(row[None])[0]
+
+
+pairs = pytest.mark.parametrize(
+    ("searcher", "scheduler"), [(a, b) for a in SEARCHER_NAMES for b in SCHEDULER_NAMES], ids=lambda name: str(name)
+)
+searchers = pytest.mark.parametrize("searcher", SEARCHER_NAMES)
+
+
+@pairs
+def test_runs_to_its_end_with_legal_configs(searcher: str, scheduler: str) -> None:
+    space = space_for(searcher)
+    records = run(make(searcher, scheduler), space)
+    begun = starts(records)
+    assert [start.trial for start in begun] == list(range(30))
+    for start in begun:
+        assert_legal(space, dict(start.config))
+        assert all(record.reason for record in records if hasattr(record, "reason"))
+
+
+@pairs
+def test_same_seed_same_sequence(searcher: str, scheduler: str) -> None:
+    space = space_for(searcher)
+    first = run(make(searcher, scheduler), space, seed=7)
+    assert run(make(searcher, scheduler), space, seed=7) == first
+    if searcher != "grid":
+        assert run(make(searcher, scheduler), space, seed=8) != first
+
+
+@pairs
+def test_every_cut_rebuilds_to_the_same_run(searcher: str, scheduler: str) -> None:
+    """The heart of resume: cut the records anywhere, fold them through JSON into a new strategy, and go on."""
+    space, algo = space_for(searcher), make(searcher, scheduler)
+    num_trials = 14 if searcher == "hpbandster" else 25
+    whole = run(algo, space, num_trials=num_trials)
+    for cut in range(1, len(whole)):
+        stored = [record_from_json(json.loads(json.dumps(record_to_json(record)))) for record in whole[:cut]]
+        assert run(make(searcher, scheduler), space, records=stored) == whole
+
+
+@pairs
+def test_growing_the_limit_goes_on(searcher: str, scheduler: str) -> None:
+    space, algo = space_for(searcher), make(searcher, scheduler)
+    first = run(algo, space, num_trials=10)
+    grown = run(algo, space, records=[*first, Limit(24)])
+    assert grown[: len(first)] == first
+    assert len(starts(grown)) == 24
+
+
+@pairs
+def test_the_best_of_a_clean_run_gets_the_full_budget(searcher: str, scheduler: str) -> None:
+    records = run(
+        make(searcher, scheduler),
+        space_for(searcher),
+        objective=lambda trial, config, until: float(trial),
+        num_trials=20,
+    )
+    assert any(isinstance(record, Reached) and record.fidelity == 9.0 for record in records)
+
+
+@pairs
+@pytest.mark.parametrize("bad", [None, math.inf], ids=["crash", "not a number"])
+def test_nothing_but_failures_ends_all_the_same(searcher: str, scheduler: str, bad: float | None) -> None:
+    records = run(make(searcher, scheduler), space_for(searcher), objective=lambda *_: bad, num_trials=15)
+    assert len(starts(records)) == 15
+    assert not any(type(record).__name__ in ("Resume", "Continue") for record in records), "a failure went on"
+
+
+@pairs
+def test_constant_values(searcher: str, scheduler: str) -> None:
+    assert len(starts(run(make(searcher, scheduler), space_for(searcher), objective=lambda *_: 1.0))) == 30
+
+
+@pairs
+def test_one_element_space(searcher: str, scheduler: str) -> None:
+    begun = starts(run(make(searcher, scheduler), one_element_space()))
+    assert len(begun) == (1 if searcher == "grid" else 30)
+    assert all(start.config == {"only": "this", "fixed": 3} for start in begun)
+
+
+@pairs
+def test_only_categoricals(searcher: str, scheduler: str) -> None:
+    space = categorical_space()
+    begun = starts(run(make(searcher, scheduler), space))
+    assert len(begun) == (12 if searcher == "grid" else 30)
+    for start in begun:
+        assert_legal(space, dict(start.config))
+
+
+@pairs
+def test_no_fidelity_below_the_top(searcher: str, scheduler: str) -> None:
+    """min_budget == max_budget: one rung, every trial complete."""
+    records = run(make(searcher, scheduler), space_for(searcher), fidelity=Fidelity.of(5, 5), num_trials=8)
+    assert {record.fidelity for record in records if isinstance(record, Reached)} == {5.0}
+
+
+@searchers
+def test_a_thousand_pending(searcher: str) -> None:
+    """1,000 workers ask at once, after 20 results; every answer is legal and they are not all the same."""
+    space = space_for(searcher)
+    algo = make(searcher, "fifo")
+    count = 60 if searcher == "hpbandster" else 1_000  # its generator takes 20 ms a suggestion
+    strategy = Strategy(algo, Problem(space, Fidelity.of(9), 0))
+    size = algo.searcher.size(space)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for k in range(min(20 + count, size or math.inf)):
+            action = strategy.next()
+            assert isinstance(action, Start)
+            strategy.apply(action)
+            if k < 20:
+                strategy.apply(Reached(k, 9.0, noisy(k, dict(action.config), 9.0) or 0.0))
+                strategy.apply(strategy.verdict(k))
+    rows = strategy.history.X[20:]
+    assert space.allowed(rows).all()
+    assert len(np.unique(np.nan_to_num(rows, nan=-1.0), axis=0)) > len(rows) / 2
+
+
+@searchers
+def test_asking_changes_nothing(searcher: str) -> None:
+    """A suggestion is a function of its context: asked twice, or with a cold cache, the same."""
+    space = space_for(searcher)
+    warm: Searcher = SEARCHERS[searcher]()
+    history = History(space.dim)
+    rows = space.sample(np.random.default_rng(0), 40)
+    for k, row in enumerate(rows):
+        history.start(row, 9.0)
+        if k < 36:
+            history.apply(Reached(k, 9.0, float(row[~np.isnan(row)].sum())))
+        context = Context(space, history, 5, 9.0)
+        first = warm.suggest(context)
+        np.testing.assert_array_equal(warm.suggest(context), first)
+        if k % 6 == 0:
+            np.testing.assert_array_equal(SEARCHERS[searcher]().suggest(context), first)
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_presets_round_trip_through_json(name: str) -> None:
+    algo = PRESETS[name]()
+    assert algo_from_json(json.loads(json.dumps(algo_to_json(algo)))) == algo
+    assert dataclasses.is_dataclass(algo)

@@ -1,0 +1,109 @@
+"""A world in which strategies run without workers or clock: who finishes next depends on the records alone.
+
+So a strategy that was rebuilt from any prefix of the records can go on in the very same world.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from strategies.actions import Done, Failed, Limit, Reached, Record, Start, Stop, Wait
+from strategies.domains import Space, choice, loguniform, ordinal, randint, uniform
+from strategies.schedulers.base import Scheduler
+from strategies.schedulers.rungs import Fidelity
+from strategies.space import SearchSpace
+from strategies.space_builder import as_space
+from strategies.strategy import Problem, Strategy
+from strategies.trials import Status
+
+Objective = Callable[[int, dict[str, Any], float], float | None]  # (trial, config, until) -> value; None: it crashes
+
+
+def mixed_space() -> SearchSpace:
+    """Every kind of parameter, two levels of conditions, a forbidden combination."""
+    return as_space(
+        Space(
+            {
+                "optimizer": choice(["sgd", "adam", None]),
+                "momentum": uniform(0.0, 0.99).when(optimizer="sgd"),
+                "nesterov": choice([True, False]).when("momentum > 0.5"),
+                "lr": loguniform(1e-5, 1.0),
+                "layers": randint(1, 5),
+                "size": ordinal([8, 16, 32]),
+                "epochs": 27,
+            },
+            forbidden=["optimizer == adam and layers == 4"],
+        )
+    )
+
+
+def categorical_space() -> SearchSpace:
+    return as_space({"a": choice(["x", "y"]), "b": choice([1, 2, 3]), "c": choice([True, None])})
+
+
+def one_element_space() -> SearchSpace:
+    return as_space({"only": choice(["this"]), "fixed": 3})
+
+
+def hash01(*numbers: float) -> float:
+    """A number in [0, 1) that depends on `numbers` alone."""
+    return math.modf(sum(math.sin((i + 1) * 12.9898 * n + i) for i, n in enumerate(numbers)) * 43758.5453)[0] % 1.0
+
+
+def noisy(trial: int, config: dict[str, Any], until: float) -> float | None:
+    """Depends on the configuration, and sometimes crashes or gives no number."""
+    luck = hash01(trial, until)
+    if luck < 0.06:
+        return None
+    return math.inf if luck < 0.12 else float(config.get("lr", 0.1)) + hash01(trial) + 1.0 / until
+
+
+def run(
+    algo: Scheduler,
+    space: SearchSpace,
+    *,
+    objective: Objective = noisy,
+    num_trials: int | None = 30,
+    fidelity: Fidelity | None = None,
+    workers: int = 4,
+    seed: int = 3,
+    records: list[Record] | None = None,
+    most: int = 10_000,
+) -> list[Record]:
+    """All records of a run to its end; `records` is a prefix to go on from."""
+    problem = Problem(space, fidelity or Fidelity.of(9), seed)
+    records = list(records) if records else [Limit(num_trials)]
+    strategy = Strategy.rebuild(algo, problem, records)
+
+    def note(record: Record) -> None:
+        records.append(record)
+        strategy.apply(record)
+
+    while len(records) < most:
+        for trial in strategy.waiting():
+            note(strategy.verdict(trial))
+        action: Any = None
+        while strategy.table.running < workers:
+            action = strategy.next()
+            if isinstance(action, (Wait, Done)):
+                break
+            note(action)
+        running = [row for row in strategy.table.trials if row.status is Status.RUNNING]
+        if not running:
+            assert isinstance(action, Done), f"nothing runs, yet the strategy says {action}"
+            return records
+        row = running[int(hash01(len(records)) * len(running))]
+        config = space.decode(strategy.history.X[row.number])
+        value = objective(row.number, config, row.until)
+        note(Failed(row.number, row.until) if value is None else Reached(row.number, row.until, value))
+    return records
+
+
+def starts(records: list[Record]) -> list[Start]:
+    return [record for record in records if isinstance(record, Start)]
+
+
+def stops(records: list[Record]) -> list[Stop]:
+    return [record for record in records if isinstance(record, Stop)]
