@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import signal
 import socket
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +18,7 @@ from typing import Any
 
 from rich.console import Console
 
-from strategies.plan import plan
+from strategies.plan import planned_budget
 from strategies.strategy import Strategy
 
 from ray_hpo.budget import Budget
@@ -26,6 +28,7 @@ from ray_hpo.executors.base import Executor
 from ray_hpo.journal import Lock
 from ray_hpo.journal.journal import Event, Journal
 from ray_hpo.journal.reader import read_experiment
+from ray_hpo.journal.schema import FILE
 from ray_hpo.progress import Outlook, Progress, Silence, View, make_progress
 from ray_hpo.results import Result
 from ray_hpo.spec import Spec
@@ -44,12 +47,22 @@ class Limits:
     time_limit: float | None = None
     total_budget: float | None = None
 
+    def check(self, spec: Spec) -> None:
+        """
+        Raises:
+            InvalidInput: a limit makes no sense for the experiment `spec`.
+        """
+        given = {name: limit for name, limit in dataclasses.asdict(self).items() if limit is not None}
+        dataclasses.replace(spec, **given)
+
 
 def create(folder: Path, spec: Spec) -> None:
-    """Write the journal of a new experiment."""
-    journal = Journal(folder)
-    journal.begin(spec.to_json())
-    journal.close()
+    """Write the journal of a new experiment. It appears whole or not at all, whenever this process dies."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as unfinished:
+        journal = Journal(Path(unfinished))
+        journal.begin(spec.to_json())
+        journal.close()
+        os.replace(Path(unfinished) / FILE, folder / FILE)
 
 
 def drive(folder: Path, spec: Spec, make_executor: MakeExecutor, limits: Limits, console: Console | None) -> Result:
@@ -94,10 +107,8 @@ def _run(
     progress: Progress = Silence()
     if console is not None:
         num_trials = strategy.table.num_trials
-        planned = None if num_trials is None else plan(spec.algo, spec.problem(), num_trials, max(1, executor.slots))
-        print_lines(console, plan_lines(spec, budget, num_trials, planned, executor.slots))
-        total = None if planned is None or math.isinf(planned.total_budget) else planned.total_budget
-        total = min((x for x in (total, budget.total_budget) if x is not None), default=None)
+        total = _expected_budget(spec, experiment, budget, max(1, executor.slots))
+        print_lines(console, plan_lines(spec, experiment, num_trials, total, executor.slots))
         progress = make_progress(
             View(spec, experiment, Outlook(budget, num_trials, total), lambda: executor.slots), console
         )
@@ -124,6 +135,14 @@ def _run(
             progress.close()
 
 
+def _expected_budget(spec: Spec, experiment: Experiment, budget: Budget, workers: int) -> float | None:
+    """Units of fidelity that the experiment will have cost at its end; None where there is no telling."""
+    to_come = planned_budget(spec.algo, spec.problem(), experiment.records, workers)
+    planned = math.inf if to_come is None or not spec.resumable else experiment.granted + to_come
+    expected = min(planned, math.inf if budget.total_budget is None else budget.total_budget)
+    return expected if math.isfinite(expected) else None
+
+
 def _open_session(experiment: Experiment, journal: Journal, now: float, limits: Limits) -> Budget:
     """Note that a session begins, and what it changes; return the budget that holds from now on."""
     note: list[tuple[str, dict[str, Any]]] = [("session", {"pid": os.getpid(), "host": socket.gethostname()})]
@@ -144,9 +163,15 @@ def _open_session(experiment: Experiment, journal: Journal, now: float, limits: 
 
 
 def _check(limits: Limits, experiment: Experiment) -> None:
-    started = len(experiment.trials)
+    started, granted, elapsed = len(experiment.trials), experiment.granted, experiment.elapsed
     if limits.num_trials is not None and limits.num_trials < started:
         raise InvalidInput(f"num_trials={limits.num_trials} is below the {started} trials that were started already")
+    if limits.total_budget is not None and limits.total_budget < granted:
+        raise InvalidInput(f"total_budget={limits.total_budget:g} is below the {granted:g} that were granted already")
+    if limits.time_limit is not None and limits.time_limit < elapsed:
+        raise InvalidInput(
+            f"time_limit={limits.time_limit:g} s is below the {elapsed:.1f} s that the experiment took already"
+        )
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from ray_hpo.errors import InvalidInput
@@ -21,7 +22,7 @@ def normalise(resources: Mapping[str, float] | None) -> dict[str, float]:
         raise InvalidInput(f'resources must be a dict such as {{"cpu": 1, "gpu": 0.5}}; got {resources!r}')
     asked: dict[str, float] = {}
     for name, amount in resources.items():
-        if isinstance(amount, bool) or not isinstance(amount, (int, float)) or not amount >= 0:
+        if isinstance(amount, bool) or not isinstance(amount, (int, float)) or not 0 <= amount < math.inf:
             raise InvalidInput(f"resources: {name} must be a number of at least 0; got {name}={amount!r}")
         if amount > 1 and amount != int(amount):
             raise InvalidInput(

@@ -57,10 +57,14 @@ class Spec:
         for field in ("num_trials", "max_concurrent"):
             _check_count(field, getattr(self, field), least=1)
         _check_count("max_failures", self.max_failures, least=0)
+        if not (self.fidelity is None or (isinstance(self.fidelity, str) and self.fidelity)):
+            raise InvalidInput(f"fidelity must be the name of a reported metric; got fidelity={self.fidelity!r}")
         fidelity = Fidelity.of(self.max_budget, self.min_budget)
         if self.max_budget is None and self.algo.early_stopping:
             raise InvalidInput(f"algo {self.algo.name} needs max_budget, the budget of a full training (epochs, say)")
         if self.total_budget is not None:
+            if isinstance(self.total_budget, bool) or not isinstance(self.total_budget, (int, float)):
+                raise InvalidInput(f"total_budget must be a number; got total_budget={self.total_budget!r}")
             if math.isinf(fidelity.max_budget):
                 raise InvalidInput(
                     f"total_budget={self.total_budget} needs max_budget, the budget of one full training"

@@ -12,7 +12,7 @@ import shutil
 import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 _DICT_FILE = ".ray_hpo_checkpoint.pkl"
 _PARTIAL = ".partial-"
@@ -35,8 +35,7 @@ class CheckpointStore:
 
         Raises:
             OSError: it cannot be written.
-            TypeError: it is neither a dict nor a path.
-            Exception: what pickle raises for a dict that cannot be pickled.
+            TypeError: it is neither a dict nor a path, or a dict that cannot be pickled.
         """
         parent = self.trial_folder(trial)
         parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +76,7 @@ def _write(checkpoint: Mapping[str, Any] | str | os.PathLike[str], target: Path)
     if isinstance(checkpoint, Mapping):
         target.mkdir()
         with open(target / _DICT_FILE, "wb") as file:
-            pickle.dump(dict(checkpoint), file, protocol=pickle.HIGHEST_PROTOCOL)
+            _dump(dict(checkpoint), file)
             file.flush()
             os.fsync(file.fileno())
     elif isinstance(checkpoint, (str, os.PathLike)):
@@ -88,3 +87,18 @@ def _write(checkpoint: Mapping[str, Any] | str | os.PathLike[str], target: Path)
         shutil.copytree(checkpoint, target)
     else:
         raise TypeError(f"a checkpoint is a dict or the path of a folder; got {type(checkpoint).__name__}")
+
+
+def _dump(checkpoint: dict[str, Any], file: BinaryIO) -> None:
+    """Pickle `checkpoint`: fast where that works, by value where it holds classes of a script or a notebook."""
+    try:
+        pickle.dump(checkpoint, file, protocol=pickle.HIGHEST_PROTOCOL)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        from ray import cloudpickle
+
+        file.seek(0)
+        file.truncate()
+        try:
+            cloudpickle.dump(checkpoint, file)  # type: ignore[no-untyped-call]  # Ray's
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise TypeError(f"the checkpoint cannot be pickled: {error}") from error

@@ -122,7 +122,7 @@ def tune_run(
         trainable=reference_of(trainable),
         resumable=is_resumable(trainable),
     )
-    _check_executor(executor, spec)
+    _check_executor(executor, spec, trainable)
     folder = make_folder(storage, spec.name)
     create(folder, spec)
     limits = Limits(spec.num_trials, spec.time_limit, spec.total_budget)
@@ -165,7 +165,8 @@ def resume(
             "the trainable is of another kind than the recorded one: train(config) and train(config, budget)"
         )
     limits = Limits(num_trials, parse_duration(time_limit), total_budget)
-    _check_executor(executor, spec)
+    limits.check(spec)
+    _check_executor(executor, spec, trainable)
     console = Console() if progress else None
     return drive(folder, spec, _executor(executor, folder, spec, trainable), limits, console)
 
@@ -190,13 +191,14 @@ def _refuse_changes(recorded: SearchSpace, given: SearchSpace) -> None:
         )
 
 
-def _check_executor(executor: str, spec: Spec) -> None:
+def _check_executor(executor: str, spec: Spec, trainable: Any) -> None:
     """What can only be known with Ray at hand, before a folder is made."""
     if executor not in ("ray", "inline"):
         raise InvalidInput(f"executor must be 'ray' or 'inline'; got executor={executor!r}")
     if executor == "ray":
-        from ray_hpo.executors.ray.cluster import check_possible, connect
+        from ray_hpo.executors.ray.cluster import check_possible, check_sendable, connect
 
+        check_sendable(trainable)
         connect()
         check_possible(spec.resources)
 

@@ -1,5 +1,5 @@
 """The one exception of this package. What the runtime can raise lives in `ray_hpo`."""
 
 
-class InvalidInput(ValueError):  # noqa: N818: what users read in `except` and in the message
+class InvalidInput(ValueError):
     """A user's mistake. The message is one line: the field, the value and the way out."""

@@ -4,52 +4,56 @@ from __future__ import annotations
 
 import dataclasses
 import heapq
-import math
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from strategies.actions import Continue, Done, Limit, Reached, Resume, Start, Stop
+from strategies.actions import Continue, Reached, Record, Resume, Start, Stop
 from strategies.schedulers.base import Scheduler
 from strategies.searchers.random import Random
 from strategies.strategy import Problem, Strategy
+from strategies.trials import Status
 
-MAX_TRIALS = 500  # larger plans are scaled up from this many
+MAX_TRIALS = 2_000  # more are not planned: it would take seconds
 
-
-@dataclass(frozen=True)
-class Plan:
-    """Units of fidelity that `trials` trials are expected to train in all. Exact for synchronous schedulers."""
-
-    trials: int
-    total_budget: float
+GOLDEN = 0.6180339887498949
 
 
-def plan(algo: Scheduler, problem: Problem, num_trials: int, workers: int = 1) -> Plan:
-    """Run `algo` with random configurations whose values are drawn at random, on `workers` workers."""
-    asked = min(num_trials, algo.searcher.size(problem.space) or num_trials)
-    trials = min(asked, MAX_TRIALS)
-    strategy = Strategy(dataclasses.replace(algo, searcher=Random()), problem)
-    strategy.apply(Limit(trials))
-    rng = problem.seed
-    running: list[tuple[float, int, float]] = []  # end, trial, until
-    clock = total = 0.0
+def planned_budget(algo: Scheduler, problem: Problem, records: Sequence[Record], workers: int = 1) -> float | None:
+    """Units of fidelity still to be trained after `records`; exact for synchronous schedulers in which nothing fails.
+
+    Trials get values that are scrambled, and the same at every rung. None if there is no limit on trials, or too many.
+    """
+    strategy = Strategy.rebuild(dataclasses.replace(algo, searcher=Random()), problem, records)
+    table = strategy.table
+    table.num_trials = Strategy.rebuild(algo, problem, records).table.num_trials  # a grid has an end of its own
+    if table.num_trials is None or table.num_trials - len(table.trials) > MAX_TRIALS:
+        return None
+    total = 0.0
+    running: list[tuple[float, int]] = []  # when it will be at its milestone, trial
+    for row in table.trials:
+        if row.status is Status.RUNNING:
+            heapq.heappush(running, (0.0, row.number))
+    clock = 0.0
+
+    def grant(trial: int, done: float, until: float) -> None:
+        nonlocal total
+        total += until - done
+        heapq.heappush(running, (clock + until - done, trial))
+
     while True:
         while len(running) < workers:
             action = strategy.next()
             if not isinstance(action, (Start, Resume, Stop)):
                 break
-            done = strategy.table.trials[action.trial].until if isinstance(action, Resume) else 0.0
+            done = table.trials[action.trial].until if isinstance(action, Resume) else 0.0
             strategy.apply(action)
             if not isinstance(action, Stop):
-                total += action.until - done
-                heapq.heappush(running, (clock + action.until - done, action.trial, action.until))
+                grant(action.trial, done, action.until)
         if not running:
-            assert isinstance(action, Done)
-            return Plan(asked, total * asked / trials if math.isfinite(total) else total)
-        clock, trial, until = heapq.heappop(running)
-        value = (trial * 0.6180339887498949 + rng) % 1.0  # scrambled, and the same at every rung
-        strategy.apply(Reached(trial, until, value))
+            return total
+        clock, trial = heapq.heappop(running)
+        until = table.trials[trial].until
+        strategy.apply(Reached(trial, until, trial * GOLDEN % 1.0))
         verdict = strategy.verdict(trial)
         strategy.apply(verdict)
         if isinstance(verdict, Continue):
-            total += verdict.until - until
-            heapq.heappush(running, (clock + verdict.until - until, trial, verdict.until))
+            grant(trial, until, verdict.until)

@@ -21,6 +21,12 @@ from ray_hpo.summary import result_lines
 from ray_hpo.trial import Trial
 
 
+def make_console() -> Console:
+    """As wide as the terminal; wide enough not to fold a table that goes into a pipe."""
+    console = Console()
+    return console if console.is_terminal else Console(width=250)
+
+
 def experiment_rows(folders: Iterable[Path]) -> list[dict[str, Any]]:
     """One row an experiment; one that cannot be read says so in its status."""
     return [_experiment_row(folder) for folder in folders]
@@ -52,7 +58,7 @@ def print_rows(rows: Sequence[dict[str, Any]]) -> None:
         best = "" if row.get("best") is None else f"{row['metric']} {row['best']:.5g}"
         took = duration_text(row["time"]) if "time" in row else ""
         table.add_row(row["name"], row["status"], row.get("algo", ""), str(row.get("trials", "")), best, took)
-    Console().print(table)
+    make_console().print(table)
 
 
 def experiment_json(result: Result) -> dict[str, Any]:
@@ -100,7 +106,7 @@ def trial_json(result: Result, trial: Trial) -> dict[str, Any]:
 
 
 def print_experiment(result: Result, limit: int) -> None:
-    console = Console()
+    console = make_console()
     spec = result.spec
     console.print(f"{spec.name}: {describe(spec.algo)}, {spec.mode} {spec.metric}, seed {spec.seed}", highlight=False)
     for line in result_lines(result):
@@ -123,7 +129,7 @@ def print_experiment(result: Result, limit: int) -> None:
 
 
 def print_trial(result: Result, trial: Trial) -> None:
-    console = Console()
+    console = make_console()
     lines = [
         f"trial {trial.number}: {trial.state}; {trial.why}",
         f"config: {config_text(trial.config)}",

@@ -102,13 +102,14 @@ def run_tune_class(cls: type[Any], config: dict[str, Any], session: Session) -> 
         while True:
             result = trainable.train()
             metrics = {key: value for key, value in result.items() if key not in _AUTO_FILLED}
+            done = bool(result.get("done"))
             if session.checkpoint_is_due(metrics):
                 with tempfile.TemporaryDirectory() as folder:
                     trainable.save(folder)
-                    session.report(metrics, Path(folder))
+                    session.report(metrics, Path(folder), last=done)
             else:
-                session.report(metrics)
-            if result.get("done"):
+                session.report(metrics, last=done)
+            if done:
                 return
     finally:
         trainable.stop()

@@ -73,12 +73,16 @@ class Session:
 
     # ---- the trainable's side ----
 
-    def report(self, metrics: Mapping[str, Any], checkpoint: CheckpointLike | None = None) -> None:
-        """See `ray_hpo.report`."""
+    def report(
+        self, metrics: Mapping[str, Any], checkpoint: CheckpointLike | None = None, *, last: bool = False
+    ) -> None:
+        """See `ray_hpo.report`. last: the trainable ends here, so that there is no verdict to wait for."""
         plain = plain_metrics(metrics)
-        self.report_at(self._next_step(plain), plain, checkpoint)
+        self.report_at(self._next_step(plain), plain, checkpoint, last=last)
 
-    def report_at(self, step: float, metrics: Mapping[str, Any], checkpoint: CheckpointLike | None = None) -> None:
+    def report_at(
+        self, step: float, metrics: Mapping[str, Any], checkpoint: CheckpointLike | None = None, *, last: bool = False
+    ) -> None:
         """Report metrics at `step`; returns when training may go on."""
         if self._released:
             raise TrialReleased
@@ -89,7 +93,7 @@ class Session:
         if checkpoint is not None:
             self._save(checkpoint)
         self.messages.put(Report(self.job.trial, step, plain, time.time()))
-        while self.step >= self.until:
+        while self.step >= self.until and not last:
             self.messages.put(AtMilestone(self.job.trial))
             self._verdict.acquire()
             if self._released:

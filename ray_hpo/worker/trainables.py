@@ -75,7 +75,7 @@ def _run_function(function: Callable[..., Any], config: dict[str, Any], session:
     with tune_session(session):
         returned = function(config)
     if isinstance(returned, Mapping):  # the result of a function that reports only once
-        session.report(returned)
+        session.report(returned, last=True)
 
 
 def _run_generator(function: Callable[..., Any], config: dict[str, Any], session: Session) -> None:
@@ -102,8 +102,9 @@ def _run_class(cls: type[Any], config: dict[str, Any], session: Session) -> None
         metrics = trainable.step()
         saves = hasattr(trainable, "save") and hasattr(trainable, "load") and session.checkpoint_is_due(metrics)
         saved: CheckpointLike | None = trainable.save() if saves else None
-        session.report(metrics, saved)
-        if metrics.get("done"):
+        done = bool(metrics.get("done"))
+        session.report(metrics, saved, last=done)
+        if done:
             return
 
 

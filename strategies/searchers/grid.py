@@ -10,10 +10,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from strategies.columns import Column
 from strategies.errors import InvalidInput
 from strategies.history import Array
 from strategies.searchers.base import Context, Searcher
-from strategies.space import Column, SearchSpace
+from strategies.space import SearchSpace
 
 Steps = NDArray[np.intp]
 

@@ -27,11 +27,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from strategies.columns import Column
 from strategies.errors import InvalidInput
 from strategies.history import Array
 from strategies.searchers.base import Context, Searcher
 from strategies.searchers.kde import Memo
-from strategies.space import Column, SearchSpace
+from strategies.space import SearchSpace
 
 
 @dataclass
