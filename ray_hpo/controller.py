@@ -32,6 +32,7 @@ from ray_hpo.journal.journal import Event, Journal
 from ray_hpo.messages import AtMilestone, Crashed, Ended, Job, Message, Notice, Report, Saved
 from ray_hpo.trial import Experiment, Trial
 
+HOPELESS = 10  # trials of a session that fail before any report: the trainable is broken, not its configs
 MAX_LOSSES = 5  # workers a trial may lose in all before it counts as failed: it may be what kills them
 
 
@@ -68,6 +69,7 @@ class Controller:
         self._relaunch: list[Trial] = []  # running trials that want a worker
         self._actions: list[Callable[[], None]] = []  # to do after the commit
         self._freed = 0  # workers that these actions free, less those that they take
+        self._silent_failures = 0  # trials that failed in this session before the first report; -1 once there is one
         self._finished = ""  # why no more work is to be found
         self._interrupted = ""
 
@@ -111,7 +113,7 @@ class Controller:
         """Find work for every free worker."""
         while self._free > 0 and self._relaunch and not self._out_of_time():
             self._launch(self._relaunch.pop(0))
-        while self._free > 0 and not (self._relaunch or self._finished):
+        while self._free > 0 and not (self._relaunch or self._finished or self._interrupted):
             action = self._strategy.next()
             if isinstance(action, Done):
                 self._finished = action.reason
@@ -150,6 +152,7 @@ class Controller:
         trial = self._experiment.trials[message.trial]
         match message:
             case Report():
+                self._silent_failures = -1
                 if message.step > trial.step:  # a step that is delivered again, after a crash, changes nothing
                     self._journal.report(trial.number, message.step, message.time, message.metrics)
                     self._experiment.report(trial.number, message.step, message.metrics)
@@ -197,7 +200,14 @@ class Controller:
         if retry:
             self._relaunch.append(trial)
         else:
-            self._record(Failed(trial.number, trial.until))
+            self._fail(trial)
+
+    def _fail(self, trial: Trial) -> None:
+        self._record(Failed(trial.number, trial.until))
+        if self._silent_failures >= 0:
+            self._silent_failures += 1
+            if self._silent_failures == HOPELESS:
+                self.interrupt(f"the first {HOPELESS} trials all failed without a report, the last with {trial.error}")
 
     def _missing_metric(self, trial: Trial, holds_worker: bool) -> None:
         """A trial is at its milestone, or at its end, without the metric."""
@@ -208,7 +218,7 @@ class Controller:
             )
         what = f"never reported {metric!r}; it reported {seen}" if trial.metrics else "ended without a report"
         self._event("crashed", trial.number, {"cause": "user", "error": what, "traceback": ""})
-        self._record(Failed(trial.number, trial.until))
+        self._fail(trial)
         if holds_worker:
             self._release(trial)
 

@@ -70,17 +70,25 @@ class Silence:
 class View:
     """The facts of the display, as text; both displays show these."""
 
-    def __init__(self, spec: Spec, experiment: Experiment, outlook: Outlook, slots: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        experiment: Experiment,
+        outlook: Outlook,
+        slots: Callable[[], int],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.spec = spec
         self.experiment = experiment
         self.outlook = outlook
         self._slots = slots
+        self._clock = clock
         self._fraction_before = outlook.fraction(experiment, experiment.elapsed) or 0.0
         self._elapsed_before = experiment.elapsed
 
     @property
     def elapsed(self) -> float:
-        return self.experiment.elapsed_at(time.time())
+        return self.experiment.elapsed_at(self._clock())
 
     def fraction(self) -> float | None:
         return self.outlook.fraction(self.experiment, self.elapsed)
@@ -134,43 +142,44 @@ class LiveProgress:
     def __init__(self, view: View, console: Console) -> None:
         self._view = view
         self._due = 0.0
-        self._live = Live(self._render(), console=console, auto_refresh=False, transient=True)
+        self._live = Live(panel(self._view), console=console, auto_refresh=False, transient=True)
         self._live.start()
 
     def update(self) -> None:
         now = time.monotonic()
         if now >= self._due:
             self._due = now + REFRESH_SECONDS
-            self._live.update(self._render(), refresh=True)
+            self._live.update(panel(self._view), refresh=True)
 
     def close(self) -> None:
         self._live.stop()
 
-    def _render(self) -> Group:
-        view = self._view
-        facts = Table.grid(padding=(0, 2))
-        facts.add_column(style="bold", no_wrap=True)
-        facts.add_column(overflow="ellipsis", no_wrap=True)
-        rows = [
-            ("best", view.best()),
-            ("", view.best_config()),
-            ("trials", f"{view.trials()}: {view.states()}"),
-            ("spent", view.spent()),
-            ("workers", view.workers()),
-            ("time", duration_text(view.elapsed)),
-        ]
-        for name, text in rows:
-            if text:
-                facts.add_row(name, Text(text))
-        parts: list[Any] = [Text(f"{view.spec.name}", style="bold cyan"), facts]
-        fraction, eta = view.fraction(), view.eta()
-        if fraction is not None:
-            bar = Table.grid(padding=(0, 2))
-            ends = f"about {duration_text(eta)} left" if eta is not None else ""
-            bar.add_row(ProgressBar(total=1.0, completed=fraction, width=40), f"{fraction:.0%}", ends)
-            parts.append(bar)
-        parts += [Text(f"! {notice}", style="yellow") for notice in view.experiment.notices[-2:]]
-        return Group(*parts)
+
+def panel(view: View) -> Group:
+    """The live display: what is best, where the trials stand, how far it is."""
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="bold", no_wrap=True, min_width=7)
+    facts.add_column()
+    rows = [
+        ("best", view.best()),
+        ("", view.best_config()),
+        ("trials", f"{view.trials()}: {view.states()}"),
+        ("spent", view.spent()),
+        ("workers", view.workers()),
+        ("time", duration_text(view.elapsed)),
+    ]
+    for name, text in rows:
+        if text:
+            facts.add_row(name, Text(text))
+    parts: list[Any] = [Text(f"{view.spec.name}", style="bold cyan"), facts]
+    fraction, eta = view.fraction(), view.eta()
+    if fraction is not None:
+        bar = Table.grid(padding=(0, 2))
+        ends = f"about {duration_text(eta)} left" if eta is not None else ""
+        bar.add_row(ProgressBar(total=1.0, completed=fraction, width=40), f"{fraction:.0%}", ends)
+        parts.append(bar)
+    parts += [Text(f"! {notice}", style="yellow") for notice in view.experiment.notices[-2:]]
+    return Group(*parts)
 
 
 class LineProgress:

@@ -28,7 +28,7 @@ def plan_lines(
     limits += [f"{fidelity_text(budget.total_budget)} {units} in all"] if budget.total_budget else []
     lines.append("until: " + ", or ".join(limits or ["you stop it"]))
     if total is not None:
-        done = f", {fidelity_text(round(experiment.spent))} of them done" if experiment.trials else ""
+        done = f", {fidelity_text(round(experiment.spent))} of them done" if experiment.spent else ""
         full = ""
         if num_trials is not None and spec.max_budget is not None:
             full = f"; full training of every trial would take {fidelity_text(num_trials * spec.max_budget)}"

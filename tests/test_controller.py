@@ -17,7 +17,7 @@ from strategies.schedulers.rungs import Fidelity
 from strategies.space_builder import as_space
 from strategies.strategy import Problem, Strategy
 
-from ray_hpo.controller import MAX_LOSSES, Controller
+from ray_hpo.controller import HOPELESS, MAX_LOSSES, Controller
 from ray_hpo.errors import MetricMissing
 from ray_hpo.executors.simulated import SimulatedExecutor
 from ray_hpo.journal.journal import Event, Journal
@@ -198,6 +198,16 @@ def test_time_limit_leaves_running_trials_to_a_resume() -> None:
     assert experiment.closed == "time_limit of 20s is used up"
     assert experiment.counts() == {"completed": 6, "running": 3}
     assert experiment.elapsed == 20.0
+
+
+def test_a_broken_trainable_ends_it_before_all_trials_have_failed() -> None:
+    class Broken(Smooth):
+        def evaluate(self, config: dict[str, Any], budget: float) -> tuple[Mapping[str, Any], float]:
+            raise ImportError("no module named tensors")
+
+    experiment = simulate(Broken(), algo="bohb", metric="loss", max_budget=9, num_trials=500)
+    assert len(experiment.trials) == HOPELESS
+    assert experiment.closed.endswith("the last with ImportError: no module named tensors")
 
 
 def test_a_metric_nobody_reports_ends_it_at_once() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ray_hpo.errors import JournalError
 from ray_hpo.journal.schema import FILE, SCHEMA, VERSION, connect
 
 
@@ -46,19 +48,25 @@ class Journal:
         self._reports.append((trial, step, time, json.dumps(metrics, separators=(",", ":"))))
 
     def commit(self) -> None:
-        """Make everything since the last commit durable, all or nothing."""
+        """Make everything since the last commit durable, all or nothing.
+
+        Raises:
+            JournalError: the disk is full, or gone.
+        """
         if not (self._events or self._reports):
             return
+        seq = self._seq + 1
+        reports = [(trial, step, seq, time, metrics) for trial, step, time, metrics in self._reports]
+        events = [(seq + i, *event) for i, event in enumerate(self._events)]
         run = self._connection
-        run.execute("BEGIN IMMEDIATE")
-        run.executemany(
-            "INSERT OR IGNORE INTO reports VALUES (?, ?, ?, ?, ?)",
-            [(trial, step, self._seq + 1, time, metrics) for trial, step, time, metrics in self._reports],
-        )
-        for event in self._events:
-            self._seq += 1
-            run.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?)", (self._seq, *event))
-        run.execute("COMMIT")
+        try:
+            run.execute("BEGIN IMMEDIATE")
+            run.executemany("INSERT OR IGNORE INTO reports VALUES (?, ?, ?, ?, ?)", reports)
+            run.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?)", events)
+            run.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise JournalError(f"the journal cannot be written: {error}; mend that, then resume") from error
+        self._seq += len(events)
         self._events.clear()
         self._reports.clear()
 
