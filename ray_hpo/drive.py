@@ -25,6 +25,7 @@ from ray_hpo.budget import Budget
 from ray_hpo.controller import Controller
 from ray_hpo.errors import InvalidInput
 from ray_hpo.executors.base import Executor
+from ray_hpo.folder import refuse_existing
 from ray_hpo.journal import Lock
 from ray_hpo.journal.journal import Event, Journal
 from ray_hpo.journal.reader import read_experiment
@@ -57,8 +58,13 @@ class Limits:
 
 
 def create(folder: Path, spec: Spec) -> None:
-    """Write the journal of a new experiment. It appears whole or not at all, whenever this process dies."""
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as unfinished:
+    """Write the journal of a new experiment. It appears whole or not at all, whenever this process dies.
+
+    Raises:
+        InvalidInput: another process has just created one there.
+    """
+    with Lock(folder), tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as unfinished:
+        refuse_existing(folder)
         journal = Journal(Path(unfinished))
         journal.begin(spec.to_json())
         journal.close()

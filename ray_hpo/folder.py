@@ -32,11 +32,7 @@ def make_folder(storage: str | os.PathLike[str], name: str) -> Path:
         InvalidInput: an experiment of this name is there already, or nothing can be written there.
     """
     folder = Path(storage).expanduser().absolute() / name
-    if (folder / FILE).exists():
-        raise InvalidInput(
-            f"name={name!r}: {folder} holds an experiment already; "
-            f"resume it with `ray-hpo resume {folder}`, or give another name"
-        )
+    refuse_existing(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -44,6 +40,18 @@ def make_folder(storage: str | os.PathLike[str], name: str) -> Path:
     except OSError as error:
         raise InvalidInput(f"storage={os.fspath(storage)!r} cannot be written: {error}") from error
     return folder
+
+
+def refuse_existing(folder: Path) -> None:
+    """
+    Raises:
+        InvalidInput: there is an experiment in `folder`.
+    """
+    if (folder / FILE).exists():
+        raise InvalidInput(
+            f"name={folder.name!r}: {folder} holds an experiment already; "
+            f"resume it with `ray-hpo resume {folder}`, or give another name"
+        )
 
 
 def existing_folder(path: str | os.PathLike[str]) -> Path:

@@ -56,8 +56,8 @@ class Trial:
     ended: bool = False  # the trainable returned by itself
     failures: int = 0  # exceptions of the trainable
     losses: int = 0  # workers or nodes lost
-    error: str = ""
-    traceback: str = ""
+    error: str = ""  # why its last attempt broke off; empty once it got further
+    traceback: str = ""  # of its last exception
     decisions: list[tuple[float, str]] = field(default_factory=list)
 
 
@@ -165,7 +165,7 @@ class Experiment:
             case Continue():
                 self._grant(row, record.until, time)
             case Reached():
-                row.fidelity, row.value = record.fidelity, row.latest
+                row.fidelity, row.value, row.error = record.fidelity, row.latest, ""
             case Failed():
                 self._leave(row, "failed", time)
                 row.why = row.error

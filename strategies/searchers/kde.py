@@ -5,9 +5,10 @@ Notation
     l, g  the densities of the good and of the bad configurations (`strategies.models.kde`)
 
 Integers and ordinals count as numbers in the unit cube, categories as categories. Differences from hpbandster, BOHB's
-first implementation, each without effect on flat spaces where fewer than 85 % of the results are failures and every
-category was seen among the good and among the bad:
+first implementation. None has an effect on a flat space of floats and categories as long as enough results are
+numbers, every category is among the good and among the bad, and no category's bandwidth reaches its cap:
 
+- integers have bins of equal width, as BOHB had them; those of ConfigSpace 1 have half bins at the ends;
 - a failed result is never good; hpbandster ranks it last, and takes it where too few others are there;
 - the kernel of K categories is always a distribution over these K (see `strategies.models.kde`);
 - ties go to the earlier result; hpbandster leaves that to an unstable sort;
@@ -37,6 +38,7 @@ from strategies.space import SearchSpace
 T = TypeVar("T")
 Indices = NDArray[np.intp]
 
+LIES = 0.1  # what the lies about pending trials weigh at most, relative to the bad results: see `KDE`
 LOG_FLOOR = float(np.log(1e-32))  # densities below 1e-32 count as equal (hpbandster's constant)
 
 
@@ -95,11 +97,18 @@ class KDE(Searcher):
 
     The model is that of the largest fidelity with enough results: `min_points` good ones and more than d bad.
 
-    Pending trials without a result at the model's fidelity join the bad density, each with the weight of one bad result
-    but together with no more than all of these (a constant liar). Many suggestions asked for at once so spread out,
-    while the good set, the bandwidths and whether there is a model depend on results alone. The cap keeps a large cluster
-    from drowning the few results that are there: the ratio l/g changes by at most what halving g_bad does, wherever
-    bad results are. A pending trial that does have a result at that fidelity, a promoted one, is no lie's business.
+    Pending trials that have no result at the model's fidelity yet join the bad density (a constant liar), so that many
+    suggestions asked for at once spread out. The good set, the bandwidths, and whether there is a model, are those
+    of the results alone; without pending trials nothing differs from BOHB. What we chose, and why:
+
+    - Lies have the bandwidths of the good: those of the bad, several times wider, repel from the whole good region.
+    - A lie weighs as much as one bad result, all lies at most a tenth (`LIES`) of all. With the bad's bandwidths and
+      ten times the cap, 64 parallel trials of Hartmann 6 and of a sphere ended with 17 % more regret than without lies.
+    - With both, on 100 seeds that the choice was not made on, log10 of the final regret changed by -0.39 +- 0.09 and
+      -0.05 +- 0.03 (Branin; 16, 64 parallel), -0.09 +- 0.04 and -0.04 +- 0.03 (a sphere, d = 4), +0.09 +- 0.03 and
+      -0.02 +- 0.02 (Hartmann 6, the one loss). With 1,000 pending and 20 results the last suggestions are as good as
+      the first, far better than random, and scatter no less than without lies (on Branin twice as much).
+    - A candidate that is running now, as happens to categories, is passed over like a forbidden one.
 
     top_n_percent: how many of the results are good, in percent.
     num_samples: candidates for one suggestion.
@@ -132,14 +141,16 @@ class KDE(Searcher):
         model = self._model(context)
         if model is None or rng.random() < self.random_fraction:
             return _random(space, rng)
+        running = context.history.X[[t for t in context.history.pending if t not in model.trials]]
         candidates = self._candidates(model, rng)
         scores = np.maximum(model.good.logpdf(candidates), LOG_FLOOR)
-        scores -= np.maximum(_log_bad(model, context.history, candidates, rng), LOG_FLOOR)
-        for chosen in (np.argmax(scores, keepdims=True), np.argsort(-scores, kind="stable")):
+        scores -= np.maximum(_log_bad(model, running, candidates, rng), LOG_FLOOR)
+        order = np.argsort(-scores, kind="stable")
+        for chosen in (order[:1], order[1:]):
             rows = model.coordinates.rows(candidates[chosen])
-            allowed = np.flatnonzero(space.allowed(rows))
-            if len(allowed):
-                best: Array = rows[allowed[0]]
+            fit = np.flatnonzero(space.allowed(rows) & ~_among(rows, running))
+            if len(fit):
+                best: Array = rows[fit[0]]
                 return best
         return _random(space, rng)
 
@@ -206,17 +217,22 @@ def _random(space: SearchSpace, rng: np.random.Generator) -> Array:
     return row
 
 
-def _log_bad(model: Model, history: History, candidates: Array, rng: np.random.Generator) -> Array:
-    """(m,) logarithms of g, which the pending trials join, at the candidates (m, d)."""
-    bad = model.bad
-    logs = bad.logpdf(candidates)
-    pending = [trial for trial in history.pending if trial not in model.trials]
-    if not pending:
+def _among(rows: Array, others: Array) -> NDArray[np.bool_]:
+    """(m,) which rows (m, d) are among the others (n, d); NaN equals NaN."""
+    known = {row.tobytes() for row in np.nan_to_num(others, nan=-1.0)}
+    return np.array([row.tobytes() in known for row in np.nan_to_num(rows, nan=-1.0)], dtype=np.bool_)
+
+
+def _log_bad(model: Model, running: Array, candidates: Array, rng: np.random.Generator) -> Array:
+    """(m,) logarithms of g, which the running configurations (n, columns) join, at the candidates (m, d)."""
+    logs = model.bad.logpdf(candidates)
+    if not len(running):
         return logs
-    points = impute(model.coordinates.points(history.X[pending]), bad.levels, rng, donors=bad.data)
-    lies = Density(points, bad.bandwidths, bad.levels)
-    weight = min(len(points), len(bad.data))
-    return log_mixture(logs, lies.logpdf(candidates), weight / (weight + len(bad.data)))
+    levels, n_bad = model.bad.levels, len(model.bad.data)
+    points = impute(model.coordinates.points(running), levels, rng, donors=model.bad.data)
+    lies = Density(points, model.good.bandwidths, levels)
+    weight = min(len(points), LIES * n_bad)
+    return log_mixture(logs, lies.logpdf(candidates), weight / (weight + n_bad))
 
 
 def _check(field: str, value: float, low: float, high: float | None) -> None:

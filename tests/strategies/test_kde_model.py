@@ -69,7 +69,8 @@ def test_categories_are_a_distribution_even_where_the_data_hold_one_only() -> No
 def test_integrates_to_one_over_numbers() -> None:
     Z = np.random.default_rng(0).random((20, 1))
     grid = np.linspace(-3, 4, 20001)
-    assert np.trapezoid(np.exp(Density.fit(Z, np.array([0]), 1e-3).logpdf(grid[:, None])), grid) == pytest.approx(1)
+    density = np.exp(Density.fit(Z, np.array([0]), 1e-3).logpdf(grid[:, None]))
+    assert density.sum() * (grid[1] - grid[0]) == pytest.approx(1)
 
 
 def test_bandwidths_are_clipped() -> None:

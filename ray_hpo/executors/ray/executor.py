@@ -16,7 +16,7 @@ from ray_hpo.messages import Crashed, Ended, Job, Message
 from ray_hpo.worker.actor import Worker
 from ray_hpo.worker.session import Setting
 
-MAX_FAILED_STARTS = 5  # in a row, before the experiment is given up
+MAX_FAILED_STARTS = 5  # with no worker up, before the experiment is given up
 RESIZE_SECONDS = 5.0  # how often the pool is fitted to the nodes that are alive
 
 
@@ -101,10 +101,10 @@ class RayExecutor:
             batch = worker.receive()
         except WorkerLost as lost:
             if not worker.up:
-                self._count_failed_start(lost)
+                self._failed_start(worker, lost)
+                return []
             self._replace(worker)
             return [] if worker.trial is None else [Crashed(worker.trial, "infra", str(lost))]
-        self._failed_starts = 0
         last = batch[-1] if batch else None
         if isinstance(last, Crashed):
             self._replace(worker)
@@ -114,11 +114,17 @@ class RayExecutor:
                 self._replace(worker)
         return batch
 
-    def _count_failed_start(self, lost: WorkerLost) -> None:
-        """One lost start can be a lost node; many in a row are a trainable that cannot be loaded there."""
+    def _failed_start(self, worker: WorkerHandle, lost: WorkerLost) -> None:
+        """One can be a lost node: the next `_resize` tries again. Many, and no worker up, are a broken trainable."""
+        worker.kill()
+        self._workers.remove(worker)
         self._failed_starts += 1
+        if any(other.up for other in self._workers):
+            return
         if self._failed_starts >= MAX_FAILED_STARTS:
             raise RayHpoError(f"no worker can start: {lost}")
+        if not self._workers:
+            self._resize()
 
     def _worker_of(self, trial: int) -> WorkerHandle:
         return next(worker for worker in self._workers if worker.trial == trial)

@@ -1,0 +1,264 @@
+"""Mistakes of the user: one line that names the field and the way out, before anything starts or a folder is made."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ray_hpo
+from ray_hpo import InvalidInput, choice, loguniform, randint, report, resume, tune_run, uniform
+from ray_hpo.journal import Journal
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+def train(config: dict[str, Any]) -> None:
+    for epoch in range(1, 5):
+        report({"loss": config["x"] / epoch})
+
+
+def start(storage: Path, **changes: Any) -> ray_hpo.Result:
+    arguments = {
+        "space": {"x": uniform(0.0, 1.0)},
+        "trainable": train,
+        "metric": "loss",
+        "algo": "sh",
+        "max_budget": 4,
+        "num_trials": 3,
+        "seed": 1,
+        "executor": "inline",
+        "progress": False,
+        "storage": storage,
+    }
+    result = tune_run(**{**arguments, **changes})
+    assert isinstance(result, ray_hpo.Result)
+    return result
+
+
+class NoStep:
+    def setup(self, config: dict[str, Any]) -> None: ...
+
+
+MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
+    "unknown algo": ({"algo": "hyperbnd"}, "algo='hyperbnd' is unknown; did you mean hyperband"),
+    "algo without near matches": ({"algo": "xyz"}, "algo='xyz' is unknown; known: asha, asha_stopping, bohb, "),
+    "algo of another type": ({"algo": 3}, "algo must be a name, a searcher or a scheduler; got 3"),
+    "budgets in the wrong order": (
+        {"max_budget": 1, "min_budget": 3},
+        "max_budget must be at least min_budget; got max_budget=1, min_budget=3",
+    ),
+    "max_budget of zero": ({"max_budget": 0}, "max_budget must be a positive number; got max_budget=0"),
+    "max_budget as text": ({"max_budget": "9"}, "max_budget must be a number; got max_budget='9'"),
+    "min_budget alone": ({"algo": "random", "max_budget": None, "min_budget": 3}, "min_budget=3 needs max_budget"),
+    "early stopping without max_budget": ({"algo": "bohb", "max_budget": None}, "algo hyperband needs max_budget"),
+    "metric empty": ({"metric": ""}, "metric must be the name of a reported metric; got metric=''"),
+    "metric as a list": ({"metric": ["loss"]}, "metric must be the name of a reported metric; got metric=['loss']"),
+    "mode": ({"mode": "minimize"}, "mode must be 'min' or 'max'; got mode='minimize'"),
+    "num_trials of zero": ({"num_trials": 0}, "num_trials must be a whole number of at least 1; got num_trials=0"),
+    "num_trials as a float": ({"num_trials": 2.5}, "num_trials must be a whole number of at least 1"),
+    "max_concurrent": ({"max_concurrent": 0}, "max_concurrent must be a whole number of at least 1"),
+    "max_failures": ({"max_failures": -1}, "max_failures must be a whole number of at least 0"),
+    "time_limit as text": ({"time_limit": "soon"}, "time_limit must be seconds or a text such as"),
+    "time_limit without a unit": ({"time_limit": "90"}, "time_limit must be seconds or a text such as"),
+    "time_limit negative": ({"time_limit": -5}, "time_limit must be seconds or a text such as"),
+    "total_budget too small": ({"total_budget": 0.5}, "total_budget=0.5 is not enough for one trial to report"),
+    "total_budget as text": ({"total_budget": "100"}, "total_budget must be a number; got total_budget='100'"),
+    "total_budget without max_budget": (
+        {"algo": "random", "max_budget": None, "total_budget": 10},
+        "total_budget=10 needs max_budget",
+    ),
+    "seed negative": ({"seed": -1}, "seed must be a whole number of at least 0; got seed=-1"),
+    "seed as text": ({"seed": "1"}, "seed must be a whole number of at least 0; got seed='1'"),
+    "resources negative": ({"resources": {"cpu": -1}}, "resources: cpu must be a number of at least 0; got cpu=-1"),
+    "resources of nothing": ({"resources": {"cpu": 0}}, "resources must ask for something"),
+    "resources with a fraction above one": ({"resources": {"gpu": 1.5}}, "resources: gpu above 1 must be a whole"),
+    "resources as a number": ({"resources": 2}, "resources must be a dict such as"),
+    "resources infinite": ({"resources": {"cpu": float("inf")}}, "resources: cpu must be a number of at least 0"),
+    "executor": ({"executor": "dask"}, "executor must be 'ray' or 'inline'; got executor='dask'"),
+    "fidelity as a number": ({"fidelity": 3}, "fidelity must be the name of a reported metric; got fidelity=3"),
+    "name with a slash": ({"name": "a/b"}, "name must be a plain folder name; got name='a/b'"),
+    "trainable that is no function": ({"trainable": "train.py"}, "trainable must be a function or a class"),
+    "trainable without arguments": ({"trainable": lambda: 1}, "takes no argument: it is called with config"),
+    "trainable class without step": ({"trainable": NoStep}, "trainable class NoStep lacks step"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_the_arguments(mistake: str, tmp_path: Path) -> None:
+    changes, message = MISTAKES[mistake]
+    storage = tmp_path / "runs"
+    with pytest.raises(InvalidInput) as caught:
+        start(storage, **changes)
+    assert str(caught.value).startswith(message) or message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not storage.exists()
+
+
+BAD_SPACES: dict[str, tuple[Any, str]] = {
+    "low above high": (lambda: {"x": uniform(1.0, 0.0)}, "low"),
+    "low equals high": (lambda: {"x": uniform(1.0, 1.0)}, "low"),
+    "randint of nothing": (lambda: {"x": randint(3, 3)}, "randint"),
+    "log of zero": (lambda: {"x": loguniform(0.0, 1.0)}, "low"),
+    "no choices": (lambda: {"x": choice([])}, "choice"),
+    "names twice": (lambda: {"a": {"b": uniform(0, 1)}, "a.b": uniform(0, 1)}, "a.b"),
+    "empty": (dict, "space"),
+    "no space at all": (lambda: 3, "space"),
+    "a list for a domain": (lambda: {"x": [0, 1]}, "choice"),
+}
+
+
+@pytest.mark.parametrize("mistake", BAD_SPACES)
+def test_a_mistake_in_the_space(mistake: str, tmp_path: Path) -> None:
+    make, word = BAD_SPACES[mistake]
+    with pytest.raises(InvalidInput, match=word) as caught:
+        start(tmp_path / "runs", space=make())
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_storage_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InvalidInput, match=r"storage='.*/file/runs' cannot be written: .*Not a directory"):
+        start(tmp_path / "file" / "runs")
+
+
+def test_a_name_that_is_taken(tmp_path: Path) -> None:
+    start(tmp_path, name="taken")
+    with pytest.raises(InvalidInput, match=r"name='taken': .* holds an experiment already; resume it with `ray-hpo"):
+        start(tmp_path, name="taken")
+
+
+def test_an_experiment_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(journal: Journal, spec: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "begin", die)
+        with pytest.raises(KeyboardInterrupt):
+            start(tmp_path, name="early")
+    assert [file.name for file in (tmp_path / "early").iterdir()] == ["journal.lock"]
+    assert len(start(tmp_path, name="early").trials) == 3
+
+
+# ---- resume ----
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return start(tmp_path_factory.mktemp("runs"), num_trials=4).path
+
+
+def test_resume_of_a_path_without_an_experiment(tmp_path: Path) -> None:
+    with pytest.raises(ray_hpo.RayHpoError, match=r"holds no experiment: .* `ray-hpo ls` lists what is there"):
+        resume(tmp_path, train, executor="inline", progress=False)
+
+
+def test_resume_with_a_changed_space_shows_the_difference(experiment: Path) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        resume(experiment, train, space={"x": uniform(0.0, 2.0), "y": uniform(0, 1)}, executor="inline", progress=False)
+    text = str(caught.value)
+    assert text.startswith("the space differs from the recorded one (")
+    assert "x" in text and "y" in text and "2" in text
+    assert text.endswith("resume without space=, or start a new experiment")
+    assert "\n" not in text
+
+
+def test_resume_with_fewer_trials_than_were_started(experiment: Path) -> None:
+    with pytest.raises(InvalidInput, match="num_trials=2 is below the 4 trials that were started already"):
+        resume(experiment, train, num_trials=2, executor="inline", progress=False)
+
+
+def test_resume_with_less_budget_than_was_granted(experiment: Path) -> None:
+    with pytest.raises(InvalidInput, match="total_budget=2 is below the 10 that were granted already"):
+        resume(experiment, train, total_budget=2, executor="inline", progress=False)
+
+
+def test_resume_with_less_time_than_was_taken(experiment: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"time_limit=1e-06 s is below the 0\.\d s that the experiment took already"):
+        resume(experiment, train, time_limit=1e-6, executor="inline", progress=False)
+
+
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [
+        ({"num_trials": 0}, "num_trials must be a whole number of at least 1; got num_trials=0"),
+        ({"num_trials": 7.5}, "num_trials must be a whole number of at least 1; got num_trials=7.5"),
+        ({"time_limit": "-3s"}, "time_limit must be seconds or a text such as"),
+        ({"total_budget": -1}, "total_budget=-1 is not enough for one trial to report"),
+        ({"executor": "dask"}, "executor must be 'ray' or 'inline'; got executor='dask'"),
+    ],
+)
+def test_resume_with_a_limit_that_makes_no_sense(experiment: Path, limit: dict[str, Any], message: str) -> None:
+    before = ray_hpo.load(experiment).experiment
+    with pytest.raises(InvalidInput) as caught:
+        resume(experiment, train, **{"executor": "inline", "progress": False, **limit})
+    assert str(caught.value).startswith(message)
+    assert ray_hpo.load(experiment).experiment.closed == before.closed
+
+
+def test_resume_with_another_kind_of_trainable(experiment: Path) -> None:
+    def budgeted(config: dict[str, Any], budget: int) -> dict[str, float]:
+        return {"loss": 1.0}
+
+    with pytest.raises(InvalidInput, match="the trainable is of another kind than the recorded one"):
+        resume(experiment, budgeted, executor="inline", progress=False)
+
+
+def test_resume_of_a_lambda_by_name_says_what_to_do(tmp_path: Path) -> None:
+    folder = start(tmp_path, trainable=lambda config: {"loss": config["x"]}).path
+    with pytest.raises(InvalidInput) as caught:
+        resume(folder, executor="inline", progress=False)
+    text = str(caught.value)
+    assert text.startswith(f"the trainable of {folder} has no name to import it by (a lambda,")
+    assert f"call ray_hpo.resume('{folder}', train) where it is defined" in text
+
+
+def test_resume_of_a_trainable_that_is_gone(tmp_path: Path, script: Path) -> None:
+    folder = tmp_path / "runs" / "gone"
+    subprocess.run([sys.executable, script, folder.parent, "gone"], check=True)
+    script.write_text("")
+    with pytest.raises(ray_hpo.RayHpoError, match=r"cannot import the trainable .*script.py:train: .* has no 'train'"):
+        resume(folder, executor="inline", progress=False)
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "script.py"
+    path.write_text(
+        "import sys\n"
+        "import ray_hpo\n"
+        "def train(config):\n"
+        "    return {'loss': config['x']}\n"
+        "if __name__ == '__main__':\n"
+        "    ray_hpo.tune_run({'x': ray_hpo.uniform(0, 1)}, train, metric='loss', num_trials=2, executor='inline',\n"
+        "                     storage=sys.argv[1], name=sys.argv[2], progress=False)\n"
+    )
+    yield path
+    sys.modules.pop("ray_hpo_resumed_script", None)
+
+
+# ---- another package called strategies ----
+
+
+def test_a_foreign_strategies_package_is_named(tmp_path: Path) -> None:
+    foreign = tmp_path / "strategies"
+    foreign.mkdir()
+    (foreign / "__init__.py").write_text("")
+    run = subprocess.run(
+        [sys.executable, "-c", "import ray_hpo"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 1
+    last = run.stderr.strip().splitlines()[-1]
+    assert last.startswith("ImportError: ray_hpo needs its own package 'strategies'")
+    assert str(foreign / "__init__.py") in last
+    assert "rename that one" in last
