@@ -57,8 +57,11 @@ class Result:
     @property
     def best_checkpoint(self) -> dict[str, Any] | Path | None:
         """The best trial's last checkpoint: the dict, or the path of the folder, that it reported."""
-        checkpoint = self.best_trial.checkpoint
-        return None if checkpoint is None else CheckpointStore(self.path).load(checkpoint.path)
+        return self.checkpoint(self.best_trial)
+
+    def checkpoint(self, trial: Trial) -> dict[str, Any] | Path | None:
+        """The last checkpoint of a trial; None if it reported none, or was stopped."""
+        return None if trial.checkpoint is None else CheckpointStore(self.path).load(trial.checkpoint.path)
 
     @property
     def status(self) -> str:

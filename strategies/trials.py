@@ -48,6 +48,7 @@ class Rung:
     entered: int = 0  # trials that were ever sent to this milestone
     ranking: list[tuple[float, int]] = field(default_factory=list)
     moved_on: set[int] = field(default_factory=set)  # trials sent on from here
+    paused: set[int] = field(default_factory=set)  # trials that pause here
     finite: int = 0  # results that are numbers
 
     def add(self, value: float, trial: int) -> None:
@@ -105,9 +106,9 @@ class TrialTable:
             case Resume() | Continue():
                 row = self.trials[record.trial]
                 self.rung(row.bracket, row.until).moved_on.add(row.number)
+                self._set(row, Status.RUNNING)
                 row.until = record.until
                 self.rung(row.bracket, row.until).entered += 1
-                self._set(row, Status.RUNNING)
             case Reached():
                 row = self.trials[record.trial]
                 self._values[row.number] = record.value
@@ -136,6 +137,9 @@ class TrialTable:
             self.closed[record.bracket] = rung.entered
 
     def _set(self, row: TrialRow, status: Status) -> None:
+        if Status.PAUSED in (status, row.status):
+            paused = self.rung(row.bracket, row.until).paused
+            paused.add(row.number) if status is Status.PAUSED else paused.discard(row.number)
         was_alive = row.alive
         self.running += (status is Status.RUNNING) - (row.status is Status.RUNNING)
         row.status = status

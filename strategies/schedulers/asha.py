@@ -15,7 +15,7 @@ from strategies.actions import Continue, Pause, Resume, Stop, Verdict, fidelity_
 from strategies.schedulers.base import New, Next, Scheduler, idle
 from strategies.schedulers.fifo import full_budget
 from strategies.schedulers.rungs import Fidelity, check_eta
-from strategies.trials import Status, TrialTable
+from strategies.trials import TrialTable
 
 
 @dataclass(frozen=True)
@@ -88,13 +88,11 @@ class Asha(_Asynchronous):
         if table.rung(0, ladder[-1]).finite:
             return None
         for level in range(len(ladder) - 2, -1, -1):
-            for trial in table.rung(0, ladder[level]).top(len(table.trials)):
-                row = table.trials[trial]
-                if row.status is Status.PAUSED and row.until == ladder[level]:
-                    at = fidelity_text(ladder[level])
-                    return Resume(
-                        trial, ladder[level + 1], f"rung {at}: the best left, and none has reached max_budget yet"
-                    )
+            paused = table.rung(0, ladder[level]).paused
+            if paused:
+                best, at = min(paused, key=table.rank), fidelity_text(ladder[level])
+                reason = f"rung {at}: the best left, and none has reached max_budget yet"
+                return Resume(best, ladder[level + 1], reason)
         return None
 
     def _standing(self, table: TrialTable, trial: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 from strategies.errors import InvalidInput
 
@@ -56,13 +57,18 @@ class Fidelity:
         Counted from the top, as Hyperband does (Li et al. 2018, algorithm 1): the last is `max_budget` itself and the
         first may lie above `min_budget`. Rounded where the fidelity is whole.
         """
-        if math.isinf(self.max_budget):
-            return (math.inf,)
-        steps = 0
-        while self.max_budget / eta ** (steps + 1) >= self.min_budget * (1 - 1e-9):
-            steps += 1
-        rungs = [self.max_budget / eta**i for i in range(steps, -1, -1)]
-        return tuple(float(math.floor(r + 0.5)) for r in rungs) if self.whole else tuple(rungs)
+        return _ladder(self, eta)
+
+
+@cache  # asked for at every decision
+def _ladder(fidelity: Fidelity, eta: int) -> tuple[float, ...]:
+    if math.isinf(fidelity.max_budget):
+        return (math.inf,)
+    steps = 0
+    while fidelity.max_budget / eta ** (steps + 1) >= fidelity.min_budget * (1 - 1e-9):
+        steps += 1
+    rungs = [fidelity.max_budget / eta**i for i in range(steps, -1, -1)]
+    return tuple(float(math.floor(r + 0.5)) for r in rungs) if fidelity.whole else tuple(rungs)
 
 
 @dataclass(frozen=True)
@@ -77,14 +83,15 @@ class Bracket:
         return [max(1, self.size // eta**i) for i in range(len(self.rungs))]
 
 
-def hyperband_brackets(ladder: tuple[float, ...], eta: int) -> list[Bracket]:
+@cache
+def hyperband_brackets(ladder: tuple[float, ...], eta: int) -> tuple[Bracket, ...]:
     """Hyperband's brackets, the most aggressive first: s = s_max .. 0.
 
     Size floor((s_max+1)/(s+1)) eta^s, the form that gives table 1 of Li et al. 2018 (81/27/9/6/5 for 1..81, eta 3)
     and that HpBandSter uses. The ceil form in the paper's algorithm 1 gives 81/34/15/8/5 and is not used.
     """
     s_max = len(ladder) - 1
-    return [Bracket((s_max + 1) // (s + 1) * eta**s, ladder[s_max - s :]) for s in range(s_max, -1, -1)]
+    return tuple(Bracket((s_max + 1) // (s + 1) * eta**s, ladder[s_max - s :]) for s in range(s_max, -1, -1))
 
 
 def check_eta(eta: int) -> None:

@@ -16,7 +16,7 @@ from strategies.errors import InvalidInput
 from strategies.schedulers.base import New, Next, Scheduler, idle
 from strategies.schedulers.fifo import full_budget
 from strategies.schedulers.rungs import Bracket, Fidelity, check_eta
-from strategies.trials import Rung, Status, TrialTable
+from strategies.trials import Rung, TrialTable
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,11 @@ class SuccessiveHalving(Scheduler):
     def _judged(self, table: TrialTable, fidelity: Fidelity, index: int) -> Iterator[_JudgedRung]:
         """The rungs of a bracket whose results are all in, highest first, the last rung left out."""
         plan = self.bracket(fidelity, index)
-        planned = Bracket(table.closed.get(index, plan.size), plan.rungs).sizes(self.eta)
-        size, judged = planned[0], []
+        size = table.closed.get(index, plan.size)
+        if len(table.rung(index, plan.rungs[0]).ranking) < size:
+            return
+        planned = Bracket(size, plan.rungs).sizes(self.eta)
+        judged = []
         for level, milestone in enumerate(plan.rungs[:-1]):
             rung = table.rung(index, milestone)
             if len(rung.ranking) < size:
@@ -97,7 +100,7 @@ class SuccessiveHalving(Scheduler):
             keep = min(planned[level + 1], rung.finite)
             judged.append(_JudgedRung(rung, milestone, plan.rungs[level + 1], keep))
             size = keep
-        return reversed(judged)
+        yield from reversed(judged)
 
 
 @dataclass(frozen=True)
@@ -111,16 +114,13 @@ class _JudgedRung:
 
     def settle(self, table: TrialTable) -> Resume | Stop | None:
         """The next paused trial here that is to be resumed or stopped; None when none is left."""
-        if len(self.rung.moved_on) == self.keep and not self.rung.finite > self.keep:
+        if not self.rung.paused:
             return None
-        for position, (_, trial) in enumerate(self.rung.ranking):
-            row = table.trials[trial]
-            if row.until != self.milestone or row.status is not Status.PAUSED:
-                continue
-            if position < self.keep:
-                return Resume(trial, self.next_milestone, self._reason(position + 1))
-            return Stop(trial, self._reason(position + 1))
-        return None
+        trial = min(self.rung.paused, key=table.rank)
+        rank = table.rank(trial)
+        if rank <= self.keep:
+            return Resume(trial, self.next_milestone, self._reason(rank))
+        return Stop(trial, self._reason(rank))
 
     def verdict(self, table: TrialTable, trial: int) -> Verdict:
         rank = table.rank(trial)

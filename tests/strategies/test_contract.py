@@ -193,3 +193,11 @@ def test_presets_round_trip_through_json(name: str) -> None:
     algo = PRESETS[name]()
     assert algo_from_json(json.loads(json.dumps(algo_to_json(algo)))) == algo
     assert dataclasses.is_dataclass(algo)
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULER_NAMES)
+def test_a_thousand_workers(scheduler: str) -> None:
+    """1,000 trials under way at once, which then arrive one by one."""
+    records = run(make("random", scheduler), mixed_space(), num_trials=1_500, workers=1_000, fidelity=Fidelity.of(27))
+    assert len(starts(records)) == 1_500
+    assert all(isinstance(record, Start | Limit) for record in records[:1_001])
