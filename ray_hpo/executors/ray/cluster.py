@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -13,14 +15,41 @@ from ray import cloudpickle
 from ray_hpo.errors import InvalidInput
 from ray_hpo.trainable_ref import short_name
 
+# Where Ray keeps the address of the cluster that was last started on this machine (see ray.init's documentation).
+REMEMBERED = Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp", "ray", "ray_current_cluster")
+
 
 def connect() -> None:
-    """Join the cluster that RAY_ADDRESS or this machine has, or start Ray here. Quietly; a Ray that is up is left as
-    it is."""
+    """Join the cluster that RAY_ADDRESS names or that was started on this machine, or start Ray here; quietly.
+
+    A Ray that is up is left as it is. A cluster that this machine remembers, but that is gone, is passed over: Ray
+    itself would wait for it for minutes.
+
+    Raises:
+        InvalidInput: RAY_ADDRESS names a cluster that does not answer.
+    """
     if ray.is_initialized():
         return
+    asked, address = os.environ.get("RAY_ADDRESS"), None
+    if asked:
+        if not _answers(asked):
+            raise InvalidInput(f"RAY_ADDRESS={asked}: no Ray cluster answers there; start it, or unset RAY_ADDRESS")
+    elif REMEMBERED.is_file() and not _answers(REMEMBERED.read_text().strip()):
+        address = "local"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # spares every user a warning about the future
-    ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+    ray.init(address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+
+
+def _answers(address: str) -> bool:
+    """Whether something listens at host:port; any other form of address is left to Ray."""
+    host, colon, port = address.rpartition(":")
+    if not (colon and port.isdigit()) or "/" in host:
+        return True
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5.0).close()
+    except OSError:
+        return False
+    return True
 
 
 def check_sendable(trainable: Any) -> None:
