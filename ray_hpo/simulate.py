@@ -32,10 +32,11 @@ def simulate(
     total_budget: float | None = None,
     workers: int = 1,
     seed: int = 0,
+    executor: SimulatedExecutor | None = None,
 ) -> Experiment:
     """Run `algo` on `benchmark` with `workers` simulated workers; the arguments mean what they mean in `tune_run`.
 
-    time_limit: simulated seconds.
+    time_limit: simulated seconds.  executor: one that watches, say; default: a plain one with `workers` workers.
 
     Raises:
         InvalidInput: an argument makes no sense, or nothing limits the run.
@@ -49,7 +50,7 @@ def simulate(
         raise InvalidInput("simulate needs num_trials, time_limit or total_budget, or it would never end")
     experiment = Experiment(metric, mode, problem.fidelity.max_budget, getattr(benchmark, "resumable", True))
     journal = Journal(None)
-    executor = SimulatedExecutor(benchmark, workers)
+    executor = executor or SimulatedExecutor(benchmark, workers)
     for kind, body in (("session", {}), ("limit", {"num_trials": num_trials})):
         journal.event(Event(0.0, kind, None, body))
         experiment.apply(0.0, kind, None, body)

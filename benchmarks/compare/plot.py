@@ -1,0 +1,49 @@
+"""Anytime curves as one HTML page: mean regret over the budget, overall and for each family, with 95 % intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.compare.runner import COUNTS, FRACTIONS, Run
+from benchmarks.compare.scoring import score
+from benchmarks.compare.task import Reference
+
+COLORS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22")
+
+
+def write_plot(
+    file: Path, runs: Sequence[Run], references: Mapping[str, Reference], best: Mapping[str, float], setting: str
+) -> None:
+    """Write the page to `file`."""
+    try:
+        from plotly.graph_objects import Figure, Scatter
+        from plotly.subplots import make_subplots
+    except ImportError as error:
+        raise SystemExit('--plot needs plotly: pip install "ray-hpo[bench]"') from error
+    groups = {"all tasks": list(runs)}
+    for family in sorted({run.task.split("/")[0] for run in runs}):
+        groups[family] = [run for run in runs if run.task.startswith(f"{family}/")]
+    points = [100 * f for f in FRACTIONS] if setting == "A" else [float(n) for n in COUNTS]
+    columns = min(3, len(groups))
+    figure: Figure = make_subplots(-(-len(groups) // columns), columns, subplot_titles=list(groups))
+    colors: dict[str, str] = {}
+    for k, part in enumerate(groups.values()):
+        scores = score(part, references, best)
+        place: dict[str, Any] = {"row": k // columns + 1, "col": k % columns + 1}
+        for i, method in enumerate(scores.methods):
+            color = colors.setdefault(method, COLORS[len(colors) % len(COLORS)])
+            low, high = scores.interval(i)
+            mean = scores.curves[i].mean(axis=0)
+            shared: dict[str, Any] = {"legendgroup": method, "line_color": color}
+            band = [*high, *reversed(low)]
+            figure.add_trace(
+                Scatter(x=[*points, *reversed(points)], y=band, fill="toself", opacity=0.15, line_width=0,
+                        showlegend=False, hoverinfo="skip", **shared), **place
+            )  # fmt: skip
+            figure.add_trace(Scatter(x=points, y=mean, name=method, showlegend=k == 0, **shared), **place)
+    figure.update_xaxes(type="log", title="% of the budget" if setting == "A" else "evaluations")
+    figure.update_yaxes(type="log", title="mean regret")
+    figure.update_layout(height=420 * (-(-len(groups) // columns)), title="Search comparison: lower is better")
+    figure.write_html(file, include_plotlyjs=True)
