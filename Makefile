@@ -34,6 +34,7 @@ format: install
 
 bench: install
 	$(BIN)/python -m benchmarks.overhead
+	$(BIN)/python -m benchmarks.compare --seeds 3
 
 wheel: install
 	$(BIN)/python -m build --wheel
