@@ -122,7 +122,7 @@ def tune_run(
         trainable=reference_of(trainable),
         resumable=is_resumable(trainable),
     )
-    _check_executor(executor, spec, trainable)
+    _check_parts(executor, spec, trainable)
     folder = make_folder(storage, spec.name)
     create(folder, spec)
     limits = Limits(spec.num_trials, spec.time_limit, spec.total_budget)
@@ -166,7 +166,7 @@ def resume(
         )
     limits = Limits(num_trials, parse_duration(time_limit), total_budget)
     limits.check(spec)
-    _check_executor(executor, spec, trainable)
+    _check_parts(executor, spec, trainable)
     console = Console() if progress else None
     return drive(folder, spec, _executor(executor, folder, spec, trainable), limits, console)
 
@@ -191,8 +191,9 @@ def _refuse_changes(recorded: SearchSpace, given: SearchSpace) -> None:
         )
 
 
-def _check_executor(executor: str, spec: Spec, trainable: Any) -> None:
-    """What can only be known with Ray at hand, before a folder is made."""
+def _check_parts(executor: str, spec: Spec, trainable: Any) -> None:
+    """What can only be known with the packages and Ray at hand, before a folder is made."""
+    spec.algo.searcher.check(spec.space)
     if executor not in ("ray", "inline"):
         raise InvalidInput(f"executor must be 'ray' or 'inline'; got executor={executor!r}")
     if executor == "ray":

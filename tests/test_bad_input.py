@@ -128,6 +128,13 @@ def test_a_storage_that_cannot_be_written(tmp_path: Path) -> None:
         start(tmp_path / "file" / "runs")
 
 
+def test_a_searcher_that_lacks_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "hpbandster.optimizers.config_generators.bohb", None)
+    with pytest.raises(InvalidInput, match=r'pip install "ray-hpo\[hpbandster\]"'):
+        start(tmp_path, algo="hpbandster", max_budget=9)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_name_that_is_taken(tmp_path: Path) -> None:
     start(tmp_path, name="taken")
     with pytest.raises(InvalidInput, match=r"name='taken': .* holds an experiment already; resume it with `ray-hpo"):

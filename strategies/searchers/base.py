@@ -48,6 +48,13 @@ class Searcher(ABC):
     def suggest(self, context: Context) -> Array:
         """One configuration as a (d,) row of the unit cube: canonical, allowed, NaN where inactive."""
 
+    def check(self, space: SearchSpace) -> None:  # noqa: B027  # most can search any space
+        """Look before anything starts.
+
+        Raises:
+            InvalidInput: this searcher cannot search `space`, or lacks a package.
+        """
+
     def size(self, space: SearchSpace) -> int | None:
         """How many configurations there are to propose in all; None if there is no end."""
         return None

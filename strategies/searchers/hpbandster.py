@@ -54,6 +54,10 @@ class HpBandSter(Searcher):
 
     name: ClassVar[str] = "hpbandster"
 
+    def check(self, space: SearchSpace) -> None:
+        with _quiet_and_seeded([0]):
+            _generator(space)
+
     def suggest(self, context: Context) -> Array:
         space = context.space
         with _quiet_and_seeded([context.seed, context.number]):
