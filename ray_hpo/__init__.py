@@ -34,11 +34,13 @@ if TYPE_CHECKING:
     from strategies.schedulers.hyperband import Hyperband as Hyperband
     from strategies.schedulers.successive_halving import SuccessiveHalving as SuccessiveHalving
     from strategies.searchers.base import Searcher as Searcher
+    from strategies.searchers.gp import GP as GP
     from strategies.searchers.grid import Grid as Grid
     from strategies.searchers.hpbandster import HpBandSter as HpBandSter
     from strategies.searchers.kde import KDE as KDE
     from strategies.searchers.random import Random as Random
     from strategies.searchers.sobol import Sobol as Sobol
+    from strategies.searchers.tpe import TPE as TPE
 
     from ray_hpo.errors import (
         ExperimentLocked as ExperimentLocked,
@@ -67,11 +69,13 @@ _PUBLIC = {
     "strategies.schedulers.hyperband": "Hyperband",
     "strategies.schedulers.successive_halving": "SuccessiveHalving",
     "strategies.searchers.base": "Searcher",
+    "strategies.searchers.gp": "GP",
     "strategies.searchers.grid": "Grid",
     "strategies.searchers.hpbandster": "HpBandSter",
     "strategies.searchers.kde": "KDE",
     "strategies.searchers.random": "Random",
     "strategies.searchers.sobol": "Sobol",
+    "strategies.searchers.tpe": "TPE",
     "ray_hpo.errors": "ExperimentLocked InvalidInput JournalError MetricMissing RayHpoError",
     "ray_hpo.results": "Result load",
     "ray_hpo.simulate": "simulate",

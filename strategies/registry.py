@@ -14,15 +14,17 @@ from strategies.schedulers.fifo import Fifo
 from strategies.schedulers.hyperband import Hyperband
 from strategies.schedulers.successive_halving import SuccessiveHalving
 from strategies.searchers.base import Searcher
+from strategies.searchers.gp import GP
 from strategies.searchers.grid import Grid
 from strategies.searchers.hpbandster import HpBandSter
 from strategies.searchers.kde import KDE
 from strategies.searchers.random import Random
 from strategies.searchers.sobol import Sobol
+from strategies.searchers.tpe import TPE
 
 T = TypeVar("T")
 
-SEARCHERS: dict[str, type[Searcher]] = {cls.name: cls for cls in (Random, Grid, Sobol, KDE, HpBandSter)}
+SEARCHERS: dict[str, type[Searcher]] = {cls.name: cls for cls in (Random, Grid, Sobol, KDE, TPE, GP, HpBandSter)}
 SCHEDULERS: dict[str, type[Scheduler]] = {
     cls.name: cls for cls in (Fifo, SuccessiveHalving, Hyperband, Asha, AshaStopping)
 }
@@ -31,6 +33,8 @@ PRESETS: dict[str, Callable[[], Scheduler]] = {
     "grid": lambda: Fifo(searcher=Grid()),
     "sobol": lambda: Fifo(searcher=Sobol()),
     "kde": lambda: Fifo(searcher=KDE()),
+    "tpe": lambda: Fifo(searcher=TPE()),
+    "gp": lambda: Fifo(searcher=GP()),
     "sh": SuccessiveHalving,
     "hyperband": Hyperband,
     "asha": Asha,

@@ -85,7 +85,7 @@ def test_same_seed_same_sequence(searcher: str, scheduler: str) -> None:
 def test_every_cut_rebuilds_to_the_same_run(searcher: str, scheduler: str) -> None:
     """The heart of resume: cut the records anywhere, fold them through JSON into a new strategy, and go on."""
     space, algo = space_for(searcher), make(searcher, scheduler)
-    num_trials = 14 if searcher == "hpbandster" else 25
+    num_trials = 14 if searcher in ("hpbandster", "gp") else 25
     whole = run(algo, space, num_trials=num_trials)
     for cut in range(1, len(whole)):
         stored = [record_from_json(json.loads(json.dumps(record_to_json(record)))) for record in whole[:cut]]
