@@ -81,5 +81,4 @@ class Terrain:
 
 
 def _rounded(rows: Array) -> Array:
-    rounded: Array = np.round(np.nan_to_num(rows, nan=-1.0), DECIMALS) + 0.0  # no -0.0
-    return rounded
+    return np.asarray(np.round(np.nan_to_num(rows, nan=-1.0), DECIMALS) + 0.0, dtype=np.float64)  # no -0.0
