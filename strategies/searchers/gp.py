@@ -97,14 +97,12 @@ class Model:
 
         Where many suggestions are asked for at once, precision is in vain, and the search is short.
         """
-        precise, best = len(self.believed) < PRECISE, rows[:1]
+        precise = len(self.believed) < PRECISE
+        best = self.best_of(np.concatenate([rows, self.ascended(rows)]) if precise else rows)
         for scale in SCALES if precise else SCALES[1:2]:
             near = self.terrain.neighbours(np.repeat(best, STEPS, axis=0), scale, rng)
             best = self.best_of(np.concatenate([best, near]))
-        if not precise:
-            return best
-        best = np.concatenate([best, rows])
-        return self.best_of(np.concatenate([best, self.ascended(best)]))
+        return self.best_of(np.concatenate([best, self.ascended(best)])) if precise else best
 
     def ascended(self, rows: Array) -> Array:
         """Allowed rows at local maxima of log EI over the continuous columns, from rows (k, columns); maybe fewer."""

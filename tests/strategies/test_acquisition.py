@@ -2,12 +2,11 @@
 
 import math
 
+import mpmath
 import numpy as np
 import pytest
 
 from strategies.models.acquisition import log_ei, log_ei_gradient, log_h
-
-mpmath = pytest.importorskip("mpmath")
 
 
 def exact_log_h(z: float) -> float:
