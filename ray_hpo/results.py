@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,15 +109,11 @@ class Result:
             "error": trial.error,
         }
 
-    @cached_property
-    def _summary(self) -> str:
+    def __repr__(self) -> str:
         counts = ", ".join(f"{n} {state}" for state, n in sorted(self.experiment.counts().items()))
         best = self.experiment.best
         shown = "no result yet" if best is None else f"best {self.spec.metric} {best.value:.6g} (trial {best.number})"
-        return f"{self.spec.name}: {counts or 'no trials'}; {shown}; {self.path}"
-
-    def __repr__(self) -> str:
-        return f"<Result {self._summary}>"
+        return f"<Result {self.spec.name}: {counts or 'no trials'}; {shown}; {self.path}>"
 
 
 def load(path: str | Path) -> Result:

@@ -19,6 +19,8 @@ from strategies.searchers.sobol import Sobol
 from strategies.space import SearchSpace
 from strategies.space_builder import as_space
 
+from tests.strategies.histories import record
+
 FLAT = as_space({"x": uniform(0, 1), "y": loguniform(1e-4, 1), "k": randint(1, 9), "c": choice(list("abc"))})
 CONDITIONAL = as_space(
     {
@@ -39,14 +41,6 @@ def no_numpy_errors() -> Iterator[None]:
     with warnings.catch_warnings(), np.errstate(divide="raise", invalid="raise", over="raise"):
         warnings.simplefilter("error")
         yield
-
-
-def record(history: History, rows: Array, values: list[float] | Array, fidelity: float = 1.0) -> History:
-    """One finished trial for each row."""
-    for row, value in zip(rows, values, strict=True):
-        history.start(row, fidelity)
-        history.apply(Reached(len(history) - 1, fidelity, float(value)))
-    return history
 
 
 def history_of(

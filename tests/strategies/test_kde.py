@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from strategies.actions import Reached
 from strategies.domains import Space, choice, loguniform, ordinal, randint, uniform
 from strategies.errors import InvalidInput
 from strategies.history import Array, History
@@ -17,6 +16,8 @@ from strategies.searchers.base import Context
 from strategies.searchers.kde import KDE
 from strategies.space import SearchSpace
 from strategies.space_builder import as_space
+
+from tests.strategies.histories import record
 
 FLAT = as_space({"x": uniform(0, 1), "y": loguniform(1e-4, 1), "k": randint(1, 9), "c": choice(list("abc"))})
 CONDITIONAL = as_space(
@@ -37,14 +38,6 @@ def no_numpy_errors() -> Iterator[None]:
     with warnings.catch_warnings(), np.errstate(divide="raise", invalid="raise", over="raise"):
         warnings.simplefilter("error")
         yield
-
-
-def record(history: History, rows: Array, values: list[float] | Array, fidelity: float = 1.0) -> History:
-    """One finished trial for each row."""
-    for row, value in zip(rows, values, strict=True):
-        history.start(row, fidelity)
-        history.apply(Reached(len(history) - 1, fidelity, float(value)))
-    return history
 
 
 def history_of(
