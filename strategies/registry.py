@@ -14,6 +14,7 @@ from strategies.schedulers.fifo import Fifo
 from strategies.schedulers.hyperband import Hyperband
 from strategies.schedulers.successive_halving import SuccessiveHalving
 from strategies.searchers.base import Searcher
+from strategies.searchers.de import DE
 from strategies.searchers.gp import GP
 from strategies.searchers.grid import Grid
 from strategies.searchers.hpbandster import HpBandSter
@@ -24,7 +25,7 @@ from strategies.searchers.tpe import TPE
 
 T = TypeVar("T")
 
-SEARCHERS: dict[str, type[Searcher]] = {cls.name: cls for cls in (Random, Grid, Sobol, KDE, TPE, GP, HpBandSter)}
+SEARCHERS: dict[str, type[Searcher]] = {cls.name: cls for cls in (Random, Grid, Sobol, KDE, TPE, GP, DE, HpBandSter)}
 SCHEDULERS: dict[str, type[Scheduler]] = {
     cls.name: cls for cls in (Fifo, SuccessiveHalving, Hyperband, Asha, AshaStopping)
 }
@@ -40,6 +41,7 @@ PRESETS: dict[str, Callable[[], Scheduler]] = {
     "asha": Asha,
     "asha_stopping": AshaStopping,
     "bohb": lambda: Hyperband(searcher=KDE()),
+    "dehb": lambda: Hyperband(searcher=DE()),
     "hpbandster": lambda: Hyperband(searcher=HpBandSter()),
 }
 ALIASES = {"successive_halving": "sh", "fifo": "random"}
