@@ -13,7 +13,7 @@ install: .venv/.installed
 # hpbandster's dependency netifaces needs a C compiler and is not used: --no-deps leaves it out.
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,bench,dev]' Pyro4 serpent statsmodels
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,cmaes,bench,dev]' Pyro4 serpent statsmodels
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps hpbandster==0.7.4
 	touch $@
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from strategies.schedulers.hyperband import Hyperband as Hyperband
     from strategies.schedulers.successive_halving import SuccessiveHalving as SuccessiveHalving
     from strategies.searchers.base import Searcher as Searcher
+    from strategies.searchers.cmaes import CMAES as CMAES
     from strategies.searchers.de import DE as DE
     from strategies.searchers.gp import GP as GP
     from strategies.searchers.grid import Grid as Grid
@@ -70,6 +71,7 @@ _PUBLIC = {
     "strategies.schedulers.hyperband": "Hyperband",
     "strategies.schedulers.successive_halving": "SuccessiveHalving",
     "strategies.searchers.base": "Searcher",
+    "strategies.searchers.cmaes": "CMAES",
     "strategies.searchers.de": "DE",
     "strategies.searchers.gp": "GP",
     "strategies.searchers.grid": "Grid",

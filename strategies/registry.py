@@ -14,6 +14,7 @@ from strategies.schedulers.fifo import Fifo
 from strategies.schedulers.hyperband import Hyperband
 from strategies.schedulers.successive_halving import SuccessiveHalving
 from strategies.searchers.base import Searcher
+from strategies.searchers.cmaes import CMAES
 from strategies.searchers.de import DE
 from strategies.searchers.gp import GP
 from strategies.searchers.grid import Grid
@@ -25,7 +26,9 @@ from strategies.searchers.tpe import TPE
 
 T = TypeVar("T")
 
-SEARCHERS: dict[str, type[Searcher]] = {cls.name: cls for cls in (Random, Grid, Sobol, KDE, TPE, GP, DE, HpBandSter)}
+SEARCHERS: dict[str, type[Searcher]] = {
+    cls.name: cls for cls in (Random, Grid, Sobol, KDE, TPE, GP, CMAES, DE, HpBandSter)
+}
 SCHEDULERS: dict[str, type[Scheduler]] = {
     cls.name: cls for cls in (Fifo, SuccessiveHalving, Hyperband, Asha, AshaStopping)
 }
@@ -36,6 +39,7 @@ PRESETS: dict[str, Callable[[], Scheduler]] = {
     "kde": lambda: Fifo(searcher=KDE()),
     "tpe": lambda: Fifo(searcher=TPE()),
     "gp": lambda: Fifo(searcher=GP()),
+    "cmaes": lambda: Fifo(searcher=CMAES()),
     "sh": SuccessiveHalving,
     "hyperband": Hyperband,
     "asha": Asha,

@@ -15,7 +15,19 @@ import ray_hpo
 
 ROOT = Path(ray_hpo.__file__).parent.parent
 FILES = [file for package in ("ray_hpo", "strategies") for file in sorted((ROOT / package).rglob("*.py"))]
-HEAVY = ("ConfigSpace", "scipy", "sklearn", "pandas", "torch", "plotly", "ray.tune", "rich", "typer", "starlette")
+HEAVY = (
+    "ConfigSpace",
+    "scipy",
+    "sklearn",
+    "pandas",
+    "torch",
+    "plotly",
+    "ray.tune",
+    "rich",
+    "typer",
+    "starlette",
+    "cmaes",
+)
 
 
 def module_name(file: Path) -> str:
