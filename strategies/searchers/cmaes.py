@@ -75,6 +75,7 @@ class Layout:
             population_size=size,
             mean=np.full(d, 0.5) if mean is None else mean,
             cov=np.eye(d) * STD**2,
+            seed=0,  # any: it is seeded anew before it draws
         )
 
     def row(self, solution: Any) -> Array:
