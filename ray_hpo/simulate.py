@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
+from strategies.points import first_points
 from strategies.registry import resolve_algo
 from strategies.schedulers.base import Scheduler
 from strategies.schedulers.rungs import Fidelity
@@ -30,6 +32,7 @@ def simulate(
     num_trials: int | None = None,
     time_limit: float | None = None,
     total_budget: float | None = None,
+    points_to_evaluate: Sequence[Mapping[str, Any]] = (),
     workers: int = 1,
     seed: int = 0,
     executor: SimulatedExecutor | None = None,
@@ -42,10 +45,10 @@ def simulate(
         InvalidInput: an argument makes no sense, or nothing limits the run.
     """
     chosen = resolve_algo(algo)
-    problem = Problem(to_space(benchmark.space), Fidelity.of(max_budget, min_budget), seed)
-    limited = any(
-        limit is not None for limit in (num_trials, time_limit, total_budget, chosen.searcher.size(problem.space))
-    )
+    space = to_space(benchmark.space)
+    points = first_points(space, points_to_evaluate, seed)
+    problem = Problem(space, Fidelity.of(max_budget, min_budget), seed, points)
+    limited = any(limit is not None for limit in (num_trials, time_limit, total_budget, chosen.searcher.size(space)))
     if not limited:
         raise InvalidInput("simulate needs num_trials, time_limit or total_budget, or it would never end")
     experiment = Experiment(metric, mode, problem.fidelity.max_budget, getattr(benchmark, "resumable", True))
@@ -56,7 +59,7 @@ def simulate(
         experiment.apply(0.0, kind, None, body)
     strategy = Strategy.rebuild(chosen, problem, experiment.records)
     budget = Budget(time_limit, total_budget)
-    controller = Controller(experiment, strategy, executor, journal, budget=budget, nest=problem.space.nest)
+    controller = Controller(experiment, strategy, executor, journal, budget=budget, nest=space.nest)
     controller.run()
     journal.close()
     return experiment

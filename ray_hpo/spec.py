@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ class Spec:
     fidelity: the metric that tells how far training is; None counts reports.
     resources: of one trial, with Ray's names.  trainable: where to import it from (see trainable_ref.py), or None.
     resumable: whether a trial goes on where it paused rather than from nothing.
+    points_to_evaluate: the first configurations, flat and complete.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Spec:
     seed: int
     trainable: Mapping[str, str] | None
     resumable: bool
+    points_to_evaluate: Sequence[Mapping[str, Any]] = ()
 
     def __post_init__(self) -> None:
         if not (isinstance(self.metric, str) and self.metric):
@@ -57,6 +59,11 @@ class Spec:
         for field in ("num_trials", "max_concurrent"):
             _check_count(field, getattr(self, field), least=1)
         _check_count("max_failures", self.max_failures, least=0)
+        if self.num_trials is not None and self.num_trials < len(self.points_to_evaluate):
+            raise InvalidInput(
+                f"num_trials={self.num_trials} leaves no room for the {len(self.points_to_evaluate)} configurations of "
+                "points_to_evaluate: give at least as many trials"
+            )
         if not (self.fidelity is None or (isinstance(self.fidelity, str) and self.fidelity)):
             raise InvalidInput(f"fidelity must be the name of a reported metric; got fidelity={self.fidelity!r}")
         fidelity = Fidelity.of(self.max_budget, self.min_budget)
@@ -74,7 +81,8 @@ class Spec:
 
     def problem(self) -> Problem:
         """What the strategy is to solve."""
-        return Problem(self.space, Fidelity.of(self.max_budget, self.min_budget), self.seed)
+        fidelity = Fidelity.of(self.max_budget, self.min_budget)
+        return Problem(self.space, fidelity, self.seed, self.points_to_evaluate)
 
     def experiment(self) -> Experiment:
         """The fold over this experiment's journal, with nothing folded in yet."""

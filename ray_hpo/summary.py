@@ -23,6 +23,8 @@ def plan_lines(
     lines = [f"{spec.name}: {describe(spec.algo)}, {spec.mode} {spec.metric}, seed {spec.seed}, {slots} workers"]
     if spec.max_budget is not None:
         lines.append(f"rungs: {rungs} {units}")
+    if spec.points_to_evaluate:
+        lines.append(f"first: {len(spec.points_to_evaluate)} points_to_evaluate")
     limits = [f"{num_trials} trials"] if num_trials is not None else []
     limits += [f"time limit {duration_text(budget.time_limit)}"] if budget.time_limit else []
     limits += [f"{fidelity_text(budget.total_budget)} {units} in all"] if budget.total_budget else []

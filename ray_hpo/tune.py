@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
 
+from strategies.points import first_points
 from strategies.registry import resolve_algo
 from strategies.schedulers.base import Scheduler
 from strategies.searchers.base import Searcher
@@ -50,6 +52,7 @@ def tune_run(
     max_concurrent: int | None = None,
     max_failures: int = 0,
     fidelity: str | None = None,
+    points_to_evaluate: Sequence[Mapping[str, Any]] = (),
     name: str | None = None,
     storage: str | os.PathLike[str] = "~/ray_hpo",
     seed: int | None = None,
@@ -74,6 +77,8 @@ def tune_run(
             (epochs), or in whatever `fidelity` counts. Whole numbers make whole milestones.
         num_trials, time_limit, total_budget: limits, whichever comes first: configurations; seconds or "1h30m"; units
             of budget over all trials. Without any, 100 trials.
+        points_to_evaluate: configurations, nested as the space is, that are tried first, in this order, before the
+            searcher is asked; it sees what came of them. What one leaves out is drawn at random, whatever `algo` is.
         resources: of one trial: {"cpu": 0.5, "gpu": 0.25, "custom": 1}; fractions share. Default one CPU.
         max_concurrent: the most trials at a time; default whatever the cluster holds.
         max_failures: how often a trial is tried again, from its last checkpoint, after an exception. Lost workers are
@@ -121,6 +126,7 @@ def tune_run(
         trainable=reference_of(trainable),
         resumable=is_resumable(trainable),
     )
+    spec = dataclasses.replace(spec, points_to_evaluate=first_points(searched, points_to_evaluate, spec.seed))
     _check_parts(executor, spec, trainable)
     folder = make_folder(storage, spec.name)
     create(folder, spec)

@@ -73,6 +73,7 @@ def experiment_json(result: Result) -> dict[str, Any]:
         "mode": spec.mode,
         "max_budget": spec.max_budget,
         "seed": spec.seed,
+        "points_to_evaluate": [spec.space.nest(dict(point)) for point in spec.points_to_evaluate],
         "seconds": result.experiment.elapsed,
         "spent": result.spent,
         "best_trial": None if best is None else best.number,

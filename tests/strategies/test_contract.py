@@ -15,6 +15,7 @@ import pytest
 from strategies.actions import Limit, Reached, Start, record_from_json, record_to_json
 from strategies.domains import choice, loguniform, randint, uniform
 from strategies.history import History
+from strategies.points import first_points
 from strategies.registry import PRESETS, SCHEDULERS, SEARCHERS, algo_from_json, algo_to_json
 from strategies.schedulers.base import Scheduler
 from strategies.schedulers.rungs import Fidelity
@@ -90,6 +91,22 @@ def test_every_cut_rebuilds_to_the_same_run(searcher: str, scheduler: str) -> No
     for cut in range(1, len(whole)):
         stored = [record_from_json(json.loads(json.dumps(record_to_json(record)))) for record in whole[:cut]]
         assert run(make(searcher, scheduler), space, records=stored) == whole
+
+
+@pairs
+def test_given_points_come_first_and_every_cut_rebuilds(searcher: str, scheduler: str) -> None:
+    """In their order, at the first rung of the bracket whose turn it is, and part of the same fold."""
+    space, algo = space_for(searcher), make(searcher, scheduler)
+    points = first_points(space, [{"lr": 0.01}, {}, {"optimizer": "sgd", "layers": 4}], seed=3)
+    whole = run(algo, space, num_trials=8, points=points)
+    begun = starts(whole)
+    assert [start.config for start in begun[:3]] == list(points)
+    assert all(start.reason.startswith(f"points_to_evaluate[{k}]: ") for k, start in enumerate(begun[:3]))
+    without = starts(run(algo, space, num_trials=8, objective=lambda *_: 1.0))
+    beside = starts(run(algo, space, num_trials=8, objective=lambda *_: 1.0, points=points))
+    assert [(start.until, start.bracket) for start in beside] == [(start.until, start.bracket) for start in without]
+    for cut in range(1, len(whole), 3):
+        assert run(make(searcher, scheduler), space, records=whole[:cut], points=points) == whole
 
 
 @pairs

@@ -6,7 +6,7 @@ So a strategy that was rebuilt from any prefix of the records can go on in the v
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from strategies.actions import Done, Failed, Limit, Reached, Record, Start, Stop, Wait
@@ -70,10 +70,11 @@ def run(
     workers: int = 4,
     seed: int = 3,
     records: list[Record] | None = None,
+    points: Sequence[Mapping[str, Any]] = (),
     most: int = 10_000,
 ) -> list[Record]:
     """All records of a run to its end; `records` is a prefix to go on from."""
-    problem = Problem(space, fidelity or Fidelity.of(9), seed)
+    problem = Problem(space, fidelity or Fidelity.of(9), seed, points)
     records = list(records) if records else [Limit(num_trials)]
     strategy = Strategy.rebuild(algo, problem, records)
 
