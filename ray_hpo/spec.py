@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from strategies.earlier import Earlier
 from strategies.registry import algo_from_json, algo_to_json
 from strategies.schedulers.base import Scheduler
 from strategies.schedulers.rungs import Fidelity
@@ -27,6 +28,7 @@ class Spec:
     resources: of one trial, with Ray's names.  trainable: where to import it from (see trainable_ref.py), or None.
     resumable: whether a trial goes on where it paused rather than from nothing.
     points_to_evaluate: the first configurations, flat and complete.
+    warm_start: where the results are from that the searcher has been told at the beginning.  earlier: these results.
     """
 
     name: str
@@ -48,6 +50,8 @@ class Spec:
     trainable: Mapping[str, str] | None
     resumable: bool
     points_to_evaluate: Sequence[Mapping[str, Any]] = ()
+    warm_start: Sequence[str] = ()
+    earlier: Earlier = dataclasses.field(default_factory=Earlier)
 
     def __post_init__(self) -> None:
         if not (isinstance(self.metric, str) and self.metric):
@@ -82,20 +86,23 @@ class Spec:
     def problem(self) -> Problem:
         """What the strategy is to solve."""
         fidelity = Fidelity.of(self.max_budget, self.min_budget)
-        return Problem(self.space, fidelity, self.seed, self.points_to_evaluate)
+        return Problem(self.space, fidelity, self.seed, self.points_to_evaluate, self.earlier)
 
     def experiment(self) -> Experiment:
         """The fold over this experiment's journal, with nothing folded in yet."""
         return Experiment(self.metric, self.mode, self.problem().fidelity.max_budget, self.resumable)
 
     def to_json(self) -> dict[str, Any]:
-        body = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {**body, "space": self.space.to_json(), "algo": algo_to_json(self.algo)}
+        body = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        parts = {"space": self.space.to_json(), "algo": algo_to_json(self.algo), "earlier": self.earlier.to_json()}
+        return {**body, **parts}
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Spec:
-        space, algo = SearchSpace.from_json(body["space"]), algo_from_json(body["algo"])
-        return cls(**{**body, "space": space, "algo": algo})
+        parts = {"space": SearchSpace.from_json(body["space"]), "algo": algo_from_json(body["algo"])}
+        if "earlier" in body:  # journals of 0.1 may lack it
+            parts["earlier"] = Earlier.from_json(body["earlier"])
+        return cls(**{**body, **parts})
 
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

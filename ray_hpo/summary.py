@@ -12,6 +12,7 @@ from ray_hpo.progress import config_text, unit
 from ray_hpo.results import Result
 from ray_hpo.spec import Spec
 from ray_hpo.trial import Experiment
+from ray_hpo.warm_start import left_out_text
 
 
 def plan_lines(
@@ -25,6 +26,7 @@ def plan_lines(
         lines.append(f"rungs: {rungs} {units}")
     if spec.points_to_evaluate:
         lines.append(f"first: {len(spec.points_to_evaluate)} points_to_evaluate")
+    lines += warm_start_lines(spec)
     limits = [f"{num_trials} trials"] if num_trials is not None else []
     limits += [f"time limit {duration_text(budget.time_limit)}"] if budget.time_limit else []
     limits += [f"{fidelity_text(budget.total_budget)} {units} in all"] if budget.total_budget else []
@@ -38,11 +40,21 @@ def plan_lines(
     return lines
 
 
+def warm_start_lines(spec: Spec) -> list[str]:
+    """What the searcher knew at the beginning, on one line; none if that was nothing."""
+    if not spec.warm_start:
+        return []
+    earlier, sources = spec.earlier, ", ".join(spec.warm_start)
+    left_out = f"; left out: {left_out_text(earlier)}" if earlier.left_out else ""
+    return [f"warm start: {len(earlier.results)} results of {len(earlier.configs)} trials from {sources}{left_out}"]
+
+
 def result_lines(result: Result) -> list[str]:
     """The outcome: why it ended, the best, what was spent, where it lies, how to go on."""
     experiment, spec = result.experiment, result.spec
     counts = ", ".join(f"{count} {state}" for state, count in sorted(experiment.counts().items()))
     lines = [f"ended: {result.status} ({duration_text(experiment.elapsed)}; {counts or 'no trials'})"]
+    lines += warm_start_lines(spec)
     best = experiment.best
     if best is None:
         lines.append("best: none, no trial has a result")

@@ -27,6 +27,7 @@ from ray_hpo.results import Result
 from ray_hpo.spaces import to_space
 from ray_hpo.spec import Spec, parse_duration
 from ray_hpo.trainable_ref import import_trainable, reference_of, short_name
+from ray_hpo.warm_start import read_earlier
 from ray_hpo.worker.session import Setting
 from ray_hpo.worker.trainables import is_resumable
 
@@ -53,6 +54,7 @@ def tune_run(
     max_failures: int = 0,
     fidelity: str | None = None,
     points_to_evaluate: Sequence[Mapping[str, Any]] = (),
+    warm_start: Sequence[str | os.PathLike[str] | Result] = (),
     name: str | None = None,
     storage: str | os.PathLike[str] = "~/ray_hpo",
     seed: int | None = None,
@@ -79,6 +81,8 @@ def tune_run(
             of budget over all trials. Without any, 100 trials.
         points_to_evaluate: configurations, nested as the space is, that are tried first, in this order, before the
             searcher is asked; it sees what came of them. What one leaves out is drawn at random, whatever `algo` is.
+        warm_start: earlier experiments (folders, or Results) of the same metric, whose results the searcher is told at
+            the beginning. The space may have changed: trials with values that it lacks now are left out and counted.
         resources: of one trial: {"cpu": 0.5, "gpu": 0.25, "custom": 1}; fractions share. Default one CPU.
         max_concurrent: the most trials at a time; default whatever the cluster holds.
         max_failures: how often a trial is tried again, from its last checkpoint, after an exception. Lost workers are
@@ -126,7 +130,9 @@ def tune_run(
         trainable=reference_of(trainable),
         resumable=is_resumable(trainable),
     )
-    spec = dataclasses.replace(spec, points_to_evaluate=first_points(searched, points_to_evaluate, spec.seed))
+    points = first_points(searched, points_to_evaluate, spec.seed)
+    sources, earlier = read_earlier(warm_start, spec.problem(), chosen, metric, mode, fidelity)
+    spec = dataclasses.replace(spec, points_to_evaluate=points, warm_start=sources, earlier=earlier)
     _check_parts(executor, spec, trainable)
     folder = make_folder(storage, spec.name)
     create(folder, spec)

@@ -69,9 +69,9 @@ def _complete(space: SearchSpace, config: Mapping[str, Any], rng: np.random.Gene
         if fit.any():
             row: Array = rows[np.argmax(fit)]
             return row
-    for j, ever in zip(given, active.any(axis=0).tolist(), strict=True):
+    for i, j in enumerate(given):
         name = space.names[j]
-        if not ever:
+        if not active[:, i].any():
             raise InvalidInput(
                 f"{name}: inactive here, since it needs '{render(space.conditions[name])}'; leave it out; "
                 f"got {shorten(config[name])}"

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from strategies.actions import Done, Limit, Record, Resume, Start, Stop, Verdict, Wait
+from strategies.earlier import Earlier
 from strategies.history import History
 from strategies.schedulers.base import New, Scheduler
 from strategies.schedulers.rungs import Fidelity
@@ -22,12 +23,14 @@ class Problem:
     """What a strategy works on, fixed for the life of an experiment.
 
     points: configurations (flat, complete) that are tried in this order before the searcher is asked.
+    earlier: results of earlier experiments, for the searcher alone.
     """
 
     space: SearchSpace
     fidelity: Fidelity
     seed: int
     points: Sequence[Mapping[str, Any]] = ()
+    earlier: Earlier = field(default_factory=Earlier)
 
 
 class Strategy:
@@ -42,6 +45,7 @@ class Strategy:
         self.problem = problem
         self.table = TrialTable()
         self.history = History(problem.space.dim)
+        self.history.begin(map(problem.space.encode, problem.earlier.configs), problem.earlier.results)
         self.apply(Limit(None))
 
     @classmethod

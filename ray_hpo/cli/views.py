@@ -74,6 +74,12 @@ def experiment_json(result: Result) -> dict[str, Any]:
         "max_budget": spec.max_budget,
         "seed": spec.seed,
         "points_to_evaluate": [spec.space.nest(dict(point)) for point in spec.points_to_evaluate],
+        "warm_start": {
+            "from": spec.warm_start,
+            "trials": len(spec.earlier.configs),
+            "results": len(spec.earlier.results),
+            "left_out": spec.earlier.left_out,
+        },
         "seconds": result.experiment.elapsed,
         "spent": result.spent,
         "best_trial": None if best is None else best.number,

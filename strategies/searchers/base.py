@@ -30,7 +30,7 @@ class Context:
     @property
     def number(self) -> int:
         """Which suggestion this is, counted from 0: a sequence (Sobol's, a grid) goes on here."""
-        return len(self.history) - self.given
+        return len(self.history) - self.history.earlier - self.given
 
     def rng(self) -> np.random.Generator:
         """The generator of this suggestion: a fresh one for each, so that there is no random state to save."""
@@ -45,6 +45,7 @@ class Searcher(ABC):
     """
 
     name: ClassVar[str]
+    learns: ClassVar[bool] = True  # whether results make a difference to what it suggests
 
     @abstractmethod
     def suggest(self, context: Context) -> Array:
