@@ -17,6 +17,7 @@ from strategies.space import SearchSpace
 from strategies.strategy import Problem
 
 from ray_hpo.errors import InvalidInput
+from ray_hpo.seeds import derived_seed
 from ray_hpo.trial import Experiment
 
 
@@ -29,6 +30,8 @@ class Spec:
     resumable: whether a trial goes on where it paused rather than from nothing.
     points_to_evaluate: the first configurations, flat and complete.
     warm_start: where the results are from that the searcher has been told at the beginning.  earlier: these results.
+    verify_top, verify_seeds: how many of the best to train again, and how often each; see verification.py.
+    verifies: in a verification the search's trials whose configurations these are, in turn.
     """
 
     name: str
@@ -52,6 +55,9 @@ class Spec:
     points_to_evaluate: Sequence[Mapping[str, Any]] = ()
     warm_start: Sequence[str] = ()
     earlier: Earlier = dataclasses.field(default_factory=Earlier)
+    verify_top: int = 0
+    verify_seeds: int = 5
+    verifies: Sequence[int] = ()
 
     def __post_init__(self) -> None:
         if not (isinstance(self.metric, str) and self.metric):
@@ -62,7 +68,9 @@ class Spec:
             raise InvalidInput(f"seed must be a whole number of at least 0; got seed={self.seed!r}")
         for field in ("num_trials", "max_concurrent"):
             _check_count(field, getattr(self, field), least=1)
-        _check_count("max_failures", self.max_failures, least=0)
+        for field in ("max_failures", "verify_top"):
+            _check_count(field, getattr(self, field), least=0)
+        _check_count("verify_seeds", self.verify_seeds, least=2)  # fewer have no interval
         if self.num_trials is not None and self.num_trials < len(self.points_to_evaluate):
             raise InvalidInput(
                 f"num_trials={self.num_trials} leaves no room for the {len(self.points_to_evaluate)} configurations of "
@@ -87,6 +95,10 @@ class Spec:
         """What the strategy is to solve."""
         fidelity = Fidelity.of(self.max_budget, self.min_budget)
         return Problem(self.space, fidelity, self.seed, self.points_to_evaluate, self.earlier)
+
+    def trial_seed(self, number: int) -> int:
+        """What `get_context().seed` is in trial `number`."""
+        return derived_seed(self.seed, "trial", number // max(1, len(self.verifies)))
 
     def experiment(self) -> Experiment:
         """The fold over this experiment's journal, with nothing folded in yet."""

@@ -52,6 +52,8 @@ def tune_run(
     resources: Mapping[str, float] | None = None,
     max_concurrent: int | None = None,
     max_failures: int = 0,
+    verify_top: int = 0,
+    verify_seeds: int = 5,
     fidelity: str | None = None,
     points_to_evaluate: Sequence[Mapping[str, Any]] = (),
     warm_start: Sequence[str | os.PathLike[str] | Result] = (),
@@ -87,6 +89,9 @@ def tune_run(
         max_concurrent: the most trials at a time; default whatever the cluster holds.
         max_failures: how often a trial is tried again, from its last checkpoint, after an exception. Lost workers are
             retried apart from this count.
+        verify_top, verify_seeds: when the search is over, train the best so many configurations again, from nothing to
+            the full budget, so many times each with fresh seeds (`get_context().seed`); the best is then the one with
+            the best mean. That comes on top of all limits above.
         fidelity: name of the metric that tells how far training is; default: the number of reports.
         name, storage: the experiment's folder is `storage/name`.
         seed: makes suggestions repeatable; drawn and recorded if not given.
@@ -126,6 +131,8 @@ def tune_run(
         max_concurrent=max_concurrent,
         max_failures=max_failures,
         isolate=isolate,
+        verify_top=verify_top,
+        verify_seeds=verify_seeds,
         seed=random.SystemRandom().randrange(2**31) if seed is None else seed,
         trainable=reference_of(trainable),
         resumable=is_resumable(trainable),
@@ -136,8 +143,7 @@ def tune_run(
     _check_parts(executor, spec, trainable)
     folder = make_folder(storage, spec.name)
     create(folder, spec)
-    limits = Limits(spec.num_trials, spec.time_limit, spec.total_budget)
-    return drive(folder, spec, _executor(executor, folder, spec, trainable), limits, console)
+    return drive(folder, spec, _executor(executor, trainable), Limits(), console)
 
 
 def resume(
@@ -179,7 +185,7 @@ def resume(
     limits.check(spec)
     _check_parts(executor, spec, trainable)
     console = Console() if progress else None
-    return drive(folder, spec, _executor(executor, folder, spec, trainable), limits, console)
+    return drive(folder, spec, _executor(executor, trainable), limits, console)
 
 
 def _choose_algo(algo: str | Searcher | Scheduler, max_budget: float | None, console: Console | None) -> Scheduler:
@@ -215,10 +221,9 @@ def _check_parts(executor: str, spec: Spec, trainable: Any) -> None:
         check_possible(spec.resources)
 
 
-def _executor(executor: str, folder: Path, spec: Spec, trainable: Any) -> MakeExecutor:
-    setting = Setting(folder, spec.metric, spec.fidelity, spec.problem().fidelity.whole)
-
-    def make() -> Executor:
+def _executor(executor: str, trainable: Any) -> MakeExecutor:
+    def make(folder: Path, spec: Spec) -> Executor:
+        setting = Setting(folder, spec.metric, spec.fidelity, spec.problem().fidelity.whole)
         if executor == "inline":
             from ray_hpo.executors.inline import InlineExecutor
 

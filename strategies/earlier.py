@@ -16,9 +16,9 @@ without earlier results / random / centre: kde -1.16 / -1.60 / -0.99, tpe -1.49 
 -2.30 / -1.74 / -1.81 (8 seeds, +-0.2). After 10 gp has -1.09 / -1.53 / -1.48: what is made up about the new parameter
 is noise, which helps at first and costs precision later.
 
-And what becomes of the fidelity of a result: it counts at the nearest rung of the new ladder at or below it, so that no
-trial claims a training that it never had; of two of one trial, the one nearer to the rung. Where there is no such rung, it
-stays at its own fidelity, below the ladder, where searchers turn while the rungs have too few results.
+And what becomes of the fidelity of a result: it counts at the nearest rung of the new ladder at or below it, so that
+no trial claims a training that it never had; of two of one trial, the one nearer to the rung. Where there is no such
+rung, it stays at its own fidelity, below the ladder, where searchers turn while the rungs have too few results.
 """
 
 from __future__ import annotations

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ray_hpo import InvalidInput, Result, choice, load, report, resume, simulate, tune_run, uniform
+from ray_hpo import InvalidInput, Result, choice, load, report, resume, tune_run, uniform
 from ray_hpo.cli.main import main
+from ray_hpo.simulate import simulate
 from ray_hpo.trial import Experiment
 
 SPACE = {"x": uniform(0.0, 1.0), "kind": choice(["a", "b", "c"])}
