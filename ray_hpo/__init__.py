@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from ray_hpo.simulate import simulate as simulate
     from ray_hpo.trial import Trial as Trial
     from ray_hpo.tune import resume as resume, tune_run as tune_run
+    from ray_hpo.verification import Verified as Verified
     from ray_hpo.worker.session import (
         get_checkpoint as get_checkpoint,
         get_context as get_context,
@@ -85,6 +86,7 @@ _PUBLIC = {
     "ray_hpo.simulate": "simulate",
     "ray_hpo.trial": "Trial",
     "ray_hpo.tune": "resume tune_run",
+    "ray_hpo.verification": "Verified",
     "ray_hpo.worker.session": "get_checkpoint get_context report",
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names.split()}

@@ -39,7 +39,8 @@ MAX_LOSSES = 5  # workers a trial may lose in all before it counts as failed: it
 class Controller:
     """Runs an experiment from wherever its journal stands to its end.
 
-    experiment, strategy: both rebuilt from the journal.  nest: a flat config as the trainable gets it.
+    experiment, strategy: both rebuilt from the journal.  nest: a flat config as the trainable gets it.  seed_of: the
+    seed that a trial is told, by its number.
     on_tick: called after each tick, with nothing to decide: displays.  discard: told of checkpoints that are not
     needed any more.  max_failures: how often a trial is tried again after an exception.
     """
@@ -54,6 +55,7 @@ class Controller:
         budget: Budget = Budget(),
         max_failures: int = 0,
         nest: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+        seed_of: Callable[[int], int] = lambda trial: trial,
         on_tick: Callable[[], None] = lambda: None,
         discard: Callable[[str], None] = lambda path: None,
     ) -> None:
@@ -64,6 +66,7 @@ class Controller:
         self._budget = budget
         self._max_failures = max_failures
         self._nest = nest
+        self._seed_of = seed_of
         self._on_tick = on_tick
         self._discard = discard
         self._relaunch: list[Trial] = []  # running trials that want a worker
@@ -76,6 +79,11 @@ class Controller:
     def interrupt(self, reason: str) -> None:
         """Ask `run` to stop at the next tick. May be called from a signal handler."""
         self._interrupted = reason
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether `run` ended because it was asked to."""
+        return bool(self._interrupted)
 
     def run(self) -> str:
         """Run to the end of the strategy or of the budget, or to an interrupt; return which, in words.
@@ -252,7 +260,8 @@ class Controller:
             self._relaunch.append(trial)
 
     def _launch(self, trial: Trial) -> None:
-        job = Job(trial.number, self._nest(trial.config), trial.until, trial.checkpoint, trial.since)
+        config, seed = self._nest(trial.config), self._seed_of(trial.number)
+        job = Job(trial.number, config, trial.until, trial.checkpoint, trial.since, seed)
         self._actions.append(lambda: self._executor.launch(job))
         self._freed -= 1
 

@@ -28,7 +28,7 @@ from ray_hpo.executors.base import Executor
 from ray_hpo.folder import refuse_existing
 from ray_hpo.journal import Lock
 from ray_hpo.journal.journal import Event, Journal
-from ray_hpo.journal.reader import read_experiment
+from ray_hpo.journal.reader import read_experiment, read_spec
 from ray_hpo.journal.schema import FILE
 from ray_hpo.progress import Outlook, Progress, Silence, View, make_progress
 from ray_hpo.results import Result
@@ -36,8 +36,9 @@ from ray_hpo.spec import Spec
 from ray_hpo.storage import CheckpointStore
 from ray_hpo.summary import plan_lines, print_lines, result_lines
 from ray_hpo.trial import Experiment
+from ray_hpo.verification import is_over, new_folder, next_verification, verification_folders
 
-MakeExecutor = Callable[[], Executor]
+MakeExecutor = Callable[[Path, Spec], Executor]  # from the folder and the spec of the experiment to run
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,15 @@ class Limits:
         Raises:
             InvalidInput: a limit makes no sense for the experiment `spec`.
         """
-        given = {name: limit for name, limit in dataclasses.asdict(self).items() if limit is not None}
-        dataclasses.replace(spec, **given)
+        dataclasses.replace(spec, **self._given())
+
+    def filled(self, spec: Spec) -> Limits:
+        """These limits, and those of `spec` where there is none."""
+        limits = {name: getattr(spec, name) for name in dataclasses.asdict(self)}
+        return Limits(**{**limits, **self._given()})
+
+    def _given(self) -> dict[str, Any]:
+        return {name: limit for name, limit in dataclasses.asdict(self).items() if limit is not None}
 
 
 def create(folder: Path, spec: Spec) -> None:
@@ -74,6 +82,9 @@ def create(folder: Path, spec: Spec) -> None:
 def drive(folder: Path, spec: Spec, make_executor: MakeExecutor, limits: Limits, console: Console | None) -> Result:
     """Run the experiment in `folder` from where its journal stands to its end, and return what came out.
 
+    A search that ended by itself is then verified, where its spec says so. Limits of budget and time are the search's:
+    the verification comes on top of them.
+
     console: where to show the run; None shows nothing.
 
     Raises:
@@ -81,23 +92,51 @@ def drive(folder: Path, spec: Spec, make_executor: MakeExecutor, limits: Limits,
         MetricMissing: the trainable does not report the metric.
     """
     with Lock(folder):
-        experiment = read_experiment(folder, spec.experiment())
-        _check(limits, experiment)
-        store = CheckpointStore(folder)
-        store.sweep(trial.checkpoint.path for trial in experiment.trials if trial.checkpoint)
-        executor = make_executor()
-        journal = Journal(folder)
-        try:
-            budget = _open_session(experiment, journal, executor.now(), limits)
-            strategy = Strategy.rebuild(spec.algo, spec.problem(), experiment.records)
-            _run(spec, experiment, strategy, executor, journal, budget, store, console)
-        finally:
-            executor.shutdown()
-            journal.close()
+        if _session(folder, spec, make_executor, limits, console):
+            _verify(folder, spec, make_executor, console)
     result = Result(folder)
     if console is not None:
         print_lines(console, result_lines(result))
     return result
+
+
+def _verify(folder: Path, spec: Spec, make_executor: MakeExecutor, console: Console | None) -> None:
+    """Go on with the verification that was begun, if one was, then begin one of what is not verified yet."""
+    if not spec.verify_top:
+        return
+    begun = [(part, Spec.from_json(read_spec(part))) for part in verification_folders(folder)]
+    search = read_experiment(folder, spec.experiment())
+    new = next_verification(spec, search, [other for _, other in begun])
+    if new is not None:
+        part = new_folder(folder, len(begun))
+        part.mkdir(exist_ok=True)
+        create(part, new)
+        begun.append((part, new))
+    for part, other in begun:
+        if is_over(other, read_experiment(part, other.experiment())):
+            continue
+        with Lock(part):
+            if not _session(part, other, make_executor, Limits(), console):
+                return
+
+
+def _session(folder: Path, spec: Spec, make_executor: MakeExecutor, limits: Limits, console: Console | None) -> bool:
+    """One session, under the lock. Whether it went to its end, and was not interrupted."""
+    experiment = read_experiment(folder, spec.experiment())
+    _check(limits, experiment)
+    store = CheckpointStore(folder)
+    store.sweep(trial.checkpoint.path for trial in experiment.trials if trial.checkpoint)
+    executor = make_executor(folder, spec)
+    journal = Journal(folder)
+    try:
+        if not experiment.records:  # a driver that died at once has not even noted the limits
+            limits = limits.filled(spec)
+        budget = _open_session(experiment, journal, executor.now(), limits)
+        strategy = Strategy.rebuild(spec.algo, spec.problem(), experiment.records)
+        return _run(spec, experiment, strategy, executor, journal, budget, store, console)
+    finally:
+        executor.shutdown()
+        journal.close()
 
 
 def _run(
@@ -109,7 +148,7 @@ def _run(
     budget: Budget,
     store: CheckpointStore,
     console: Console | None,
-) -> None:
+) -> bool:
     progress: Progress = Silence()
     if console is not None:
         num_trials = strategy.table.num_trials
@@ -131,6 +170,7 @@ def _run(
             budget=budget,
             max_failures=spec.max_failures,
             nest=spec.space.nest,
+            seed_of=spec.trial_seed,
             on_tick=progress.update,
             discard=discard,
         )
@@ -139,6 +179,7 @@ def _run(
                 controller.run()
         finally:
             progress.close()
+        return not controller.interrupted
 
 
 def _expected_budget(spec: Spec, experiment: Experiment, budget: Budget, workers: int) -> float | None:

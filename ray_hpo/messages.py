@@ -21,7 +21,7 @@ class Checkpoint:
 class Job:
     """Train `config` (nested, as the user wrote the space) from `checkpoint`, or from nothing, to `until`.
 
-    begun: when the controller decided it; the simulated clock goes on from there.
+    begun: when the controller decided it; the simulated clock goes on from there.  seed: the trial's own.
     """
 
     trial: int
@@ -29,6 +29,7 @@ class Job:
     until: float
     checkpoint: Checkpoint | None
     begun: float
+    seed: int = 0
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from ray_hpo.journal.lock import is_held
 from ray_hpo.spec import Spec
 from ray_hpo.storage import CheckpointStore
 from ray_hpo.trial import Trial
+from ray_hpo.verification import Verified, is_over, next_verification, verification_folders, verified_configs
 
 if TYPE_CHECKING:
     import pandas
@@ -30,7 +32,7 @@ class Result:
         return self.experiment.trials
 
     @property
-    def best_trial(self) -> Trial:
+    def best_searched(self) -> Trial:
         """The trial with the best value at its last milestone, among those that got furthest.
 
         Raises:
@@ -42,16 +44,52 @@ class Result:
         return best
 
     @property
+    def best_trial(self) -> Trial:
+        """The trial whose configuration has the best verified mean; `best_searched` where nothing is verified.
+
+        Raises:
+            RayHpoError: no trial has a result.
+        """
+        winner = self.winner
+        return self.best_searched if winner is None else self.trials[winner.trial]
+
+    @property
     def best_config(self) -> dict[str, Any]:
         """The best trial's configuration, nested as the space is."""
         return self.spec.space.nest(self.best_trial.config)
 
     @property
     def best_value(self) -> float:
-        """The metric of the best trial at its last milestone."""
-        value = self.best_trial.value
+        """The verified mean of the best trial's configuration, or its metric at the last milestone."""
+        winner, value = self.winner, self.best_trial.value
         assert value is not None
-        return value
+        return value if winner is None else winner.mean
+
+    @property
+    def winner(self) -> Verified | None:
+        """The best of `verified`, once the verification is over and one has a result; else None."""
+        rows = self.verified
+        return rows[0] if rows and rows[0].number and not self.verification_due else None
+
+    @property
+    def verified(self) -> list[Verified]:
+        """What training the best again with fresh seeds (`verify_top`) gave: one row a configuration, best mean
+        first, those with a failed run last. `pandas.DataFrame(result.verified)` makes a table of it."""
+        return verified_configs((part.spec, part.experiment) for part in self.verifications)
+
+    @cached_property
+    def verifications(self) -> list[Result]:
+        """The runs behind `verified`, as experiments of their own; a search that grew may have several."""
+        return [Result(part) for part in verification_folders(self.path)]
+
+    @property
+    def verification_due(self) -> bool:
+        """Whether the search is to be verified, and that is not over."""
+        if not self.spec.verify_top:
+            return False
+        parts = self.verifications
+        missing = next_verification(self.spec, self.experiment, [part.spec for part in parts])
+        return missing is not None or not all(is_over(part.spec, part.experiment) for part in parts)
 
     @property
     def best_checkpoint(self) -> dict[str, Any] | Path | None:
@@ -64,9 +102,10 @@ class Result:
 
     @property
     def status(self) -> str:
-        """running, interrupted, or why it ended."""
+        """running, interrupted, or why it ended; for a search that is over how its verification stands as well."""
         if self.experiment.closed:
-            return self.experiment.closed
+            open_parts = [part.status for part in self.verifications if not is_over(part.spec, part.experiment)]
+            return "; verification ".join([self.experiment.closed, *open_parts])
         return "running" if is_held(self.path) else "cut off: its driver is gone"
 
     @property
@@ -105,14 +144,16 @@ class Result:
             "seconds": trial.seconds,
             "failures": trial.failures,
             "losses": trial.losses,
+            "seed": self.spec.trial_seed(trial.number),
             "why": trial.why,
             "error": trial.error,
         }
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{n} {state}" for state, n in sorted(self.experiment.counts().items()))
-        best = self.experiment.best
-        shown = "no result yet" if best is None else f"best {self.spec.metric} {best.value:.6g} (trial {best.number})"
+        shown = "no result yet"
+        if self.experiment.best is not None:
+            shown = f"best {self.spec.metric} {self.best_value:.6g} (trial {self.best_trial.number})"
         return f"<Result {self.spec.name}: {counts or 'no trials'}; {shown}; {self.path}>"
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
+from strategies.points import first_points
 from strategies.registry import resolve_algo
 from strategies.schedulers.base import Scheduler
 from strategies.schedulers.rungs import Fidelity
@@ -17,6 +20,7 @@ from ray_hpo.executors.simulated import Benchmark, SimulatedExecutor
 from ray_hpo.journal.journal import Event, Journal
 from ray_hpo.spaces import to_space
 from ray_hpo.trial import Experiment
+from ray_hpo.warm_start import Source, read_earlier
 
 
 def simulate(
@@ -30,22 +34,26 @@ def simulate(
     num_trials: int | None = None,
     time_limit: float | None = None,
     total_budget: float | None = None,
+    points_to_evaluate: Sequence[Mapping[str, Any]] = (),
+    warm_start: Sequence[Source] = (),
     workers: int = 1,
     seed: int = 0,
     executor: SimulatedExecutor | None = None,
 ) -> Experiment:
     """Run `algo` on `benchmark` with `workers` simulated workers; the arguments mean what they mean in `tune_run`.
 
-    time_limit: simulated seconds.  executor: one that watches, say; default: a plain one with `workers` workers.
+    time_limit: simulated seconds.  warm_start: what this function returned, too.
+    executor: one that watches, say; default: a plain one with `workers` workers.
 
     Raises:
         InvalidInput: an argument makes no sense, or nothing limits the run.
     """
     chosen = resolve_algo(algo)
-    problem = Problem(to_space(benchmark.space), Fidelity.of(max_budget, min_budget), seed)
-    limited = any(
-        limit is not None for limit in (num_trials, time_limit, total_budget, chosen.searcher.size(problem.space))
-    )
+    space = to_space(benchmark.space)
+    points = first_points(space, points_to_evaluate, seed)
+    problem = Problem(space, Fidelity.of(max_budget, min_budget), seed, points)
+    problem = dataclasses.replace(problem, earlier=read_earlier(warm_start, problem, chosen, metric, mode)[1])
+    limited = any(limit is not None for limit in (num_trials, time_limit, total_budget, chosen.searcher.size(space)))
     if not limited:
         raise InvalidInput("simulate needs num_trials, time_limit or total_budget, or it would never end")
     experiment = Experiment(metric, mode, problem.fidelity.max_budget, getattr(benchmark, "resumable", True))
@@ -56,7 +64,7 @@ def simulate(
         experiment.apply(0.0, kind, None, body)
     strategy = Strategy.rebuild(chosen, problem, experiment.records)
     budget = Budget(time_limit, total_budget)
-    controller = Controller(experiment, strategy, executor, journal, budget=budget, nest=problem.space.nest)
+    controller = Controller(experiment, strategy, executor, journal, budget=budget, nest=space.nest)
     controller.run()
     journal.close()
     return experiment

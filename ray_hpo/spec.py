@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from strategies.earlier import Earlier
 from strategies.registry import algo_from_json, algo_to_json
 from strategies.schedulers.base import Scheduler
 from strategies.schedulers.rungs import Fidelity
@@ -16,6 +17,7 @@ from strategies.space import SearchSpace
 from strategies.strategy import Problem
 
 from ray_hpo.errors import InvalidInput
+from ray_hpo.seeds import derived_seed
 from ray_hpo.trial import Experiment
 
 
@@ -26,6 +28,10 @@ class Spec:
     fidelity: the metric that tells how far training is; None counts reports.
     resources: of one trial, with Ray's names.  trainable: where to import it from (see trainable_ref.py), or None.
     resumable: whether a trial goes on where it paused rather than from nothing.
+    points_to_evaluate: the first configurations, flat and complete.
+    warm_start: where the results are from that the searcher has been told at the beginning.  earlier: these results.
+    verify_top, verify_seeds: how many of the best to train again, and how often each; see verification.py.
+    verifies: in a verification the search's trials whose configurations these are, in turn.
     """
 
     name: str
@@ -46,6 +52,12 @@ class Spec:
     seed: int
     trainable: Mapping[str, str] | None
     resumable: bool
+    points_to_evaluate: Sequence[Mapping[str, Any]] = ()
+    warm_start: Sequence[str] = ()
+    earlier: Earlier = dataclasses.field(default_factory=Earlier)
+    verify_top: int = 0
+    verify_seeds: int = 5
+    verifies: Sequence[int] = ()
 
     def __post_init__(self) -> None:
         if not (isinstance(self.metric, str) and self.metric):
@@ -56,7 +68,14 @@ class Spec:
             raise InvalidInput(f"seed must be a whole number of at least 0; got seed={self.seed!r}")
         for field in ("num_trials", "max_concurrent"):
             _check_count(field, getattr(self, field), least=1)
-        _check_count("max_failures", self.max_failures, least=0)
+        for field in ("max_failures", "verify_top"):
+            _check_count(field, getattr(self, field), least=0)
+        _check_count("verify_seeds", self.verify_seeds, least=2)  # fewer have no interval
+        if self.num_trials is not None and self.num_trials < len(self.points_to_evaluate):
+            raise InvalidInput(
+                f"num_trials={self.num_trials} leaves no room for the {len(self.points_to_evaluate)} configurations of "
+                "points_to_evaluate: give at least as many trials"
+            )
         if not (self.fidelity is None or (isinstance(self.fidelity, str) and self.fidelity)):
             raise InvalidInput(f"fidelity must be the name of a reported metric; got fidelity={self.fidelity!r}")
         fidelity = Fidelity.of(self.max_budget, self.min_budget)
@@ -74,20 +93,28 @@ class Spec:
 
     def problem(self) -> Problem:
         """What the strategy is to solve."""
-        return Problem(self.space, Fidelity.of(self.max_budget, self.min_budget), self.seed)
+        fidelity = Fidelity.of(self.max_budget, self.min_budget)
+        return Problem(self.space, fidelity, self.seed, self.points_to_evaluate, self.earlier)
+
+    def trial_seed(self, number: int) -> int:
+        """What `get_context().seed` is in trial `number`."""
+        return derived_seed(self.seed, "trial", number // max(1, len(self.verifies)))
 
     def experiment(self) -> Experiment:
         """The fold over this experiment's journal, with nothing folded in yet."""
         return Experiment(self.metric, self.mode, self.problem().fidelity.max_budget, self.resumable)
 
     def to_json(self) -> dict[str, Any]:
-        body = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {**body, "space": self.space.to_json(), "algo": algo_to_json(self.algo)}
+        body = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        parts = {"space": self.space.to_json(), "algo": algo_to_json(self.algo), "earlier": self.earlier.to_json()}
+        return {**body, **parts}
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Spec:
-        space, algo = SearchSpace.from_json(body["space"]), algo_from_json(body["algo"])
-        return cls(**{**body, "space": space, "algo": algo})
+        parts = {"space": SearchSpace.from_json(body["space"]), "algo": algo_from_json(body["algo"])}
+        if "earlier" in body:  # journals of 0.1 may lack it
+            parts["earlier"] = Earlier.from_json(body["earlier"])
+        return cls(**{**body, **parts})
 
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -12,6 +12,8 @@ from ray_hpo.progress import config_text, unit
 from ray_hpo.results import Result
 from ray_hpo.spec import Spec
 from ray_hpo.trial import Experiment
+from ray_hpo.verification import Verified
+from ray_hpo.warm_start import left_out_text
 
 
 def plan_lines(
@@ -20,9 +22,16 @@ def plan_lines(
     """The plan: algorithm, rungs, limits, work (`total` units of fidelity in all)."""
     budget, units = experiment.budget, unit(spec)
     rungs = " -> ".join(fidelity_text(rung) for rung in spec.algo.rungs(spec.problem().fidelity))
+    if spec.verifies:
+        configs, cost = len(spec.verifies), "" if total is None else f"; {fidelity_text(round(total))} {units}"
+        each = f"{(spec.num_trials or 0) // configs} fresh seeds each"
+        return [f"verification: the best {configs} configurations, {each}, {slots} workers{cost} on top of the search"]
     lines = [f"{spec.name}: {describe(spec.algo)}, {spec.mode} {spec.metric}, seed {spec.seed}, {slots} workers"]
     if spec.max_budget is not None:
         lines.append(f"rungs: {rungs} {units}")
+    if spec.points_to_evaluate:
+        lines.append(f"first: {len(spec.points_to_evaluate)} points_to_evaluate")
+    lines += warm_start_lines(spec)
     limits = [f"{num_trials} trials"] if num_trials is not None else []
     limits += [f"time limit {duration_text(budget.time_limit)}"] if budget.time_limit else []
     limits += [f"{fidelity_text(budget.total_budget)} {units} in all"] if budget.total_budget else []
@@ -36,19 +45,32 @@ def plan_lines(
     return lines
 
 
+def warm_start_lines(spec: Spec) -> list[str]:
+    """What the searcher knew at the beginning, on one line; none if that was nothing."""
+    if not spec.warm_start:
+        return []
+    earlier, sources = spec.earlier, ", ".join(spec.warm_start)
+    left_out = f"; left out: {left_out_text(earlier)}" if earlier.left_out else ""
+    return [f"warm start: {len(earlier.results)} results of {len(earlier.configs)} trials from {sources}{left_out}"]
+
+
 def result_lines(result: Result) -> list[str]:
     """The outcome: why it ended, the best, what was spent, where it lies, how to go on."""
     experiment, spec = result.experiment, result.spec
     counts = ", ".join(f"{count} {state}" for state, count in sorted(experiment.counts().items()))
     lines = [f"ended: {result.status} ({duration_text(experiment.elapsed)}; {counts or 'no trials'})"]
-    best = experiment.best
-    if best is None:
+    lines += warm_start_lines(spec)
+    if experiment.best is None:
         lines.append("best: none, no trial has a result")
         errors = [trial for trial in experiment.trials if trial.error]
         lines += [f"  trial {trial.number}: {trial.error}" for trial in errors[:3]]
     else:
-        lines.append(f"best: {spec.metric} {best.value:.6g}, trial {best.number}, at {best.step:g} {unit(spec)}")
+        best = result.best_trial
+        at, winner = f"trial {best.number}, at {best.step:g} {unit(spec)}", result.winner
+        means = "" if winner is None else f"; mean of {winner.number} fresh seeds {winner.mean:.6g}"
+        lines.append(f"best: {spec.metric} {best.value:.6g}, {at}{means}")
         lines.append(f"  {config_text(best.config)}")
+        lines += verification_lines(result)
     if spec.max_budget is not None and experiment.trials:
         full = spec.max_budget * len(experiment.trials)
         text = fidelity_text(round(result.spent, 2))
@@ -64,8 +86,37 @@ def result_lines(result: Result) -> list[str]:
     return lines
 
 
+def verification_lines(result: Result) -> list[str]:
+    """What the best gave when they were trained again; none if that was not asked for."""
+    rows, winner = result.verified, result.winner
+    lines = []
+    if winner is not None:
+        others = "; ".join(f"trial {row.trial}: {_mean(row)}" for row in rows[1:])
+        text = f"winner verified over {winner.number} seeds: {_mean(winner)}"
+        lines.append(f"{text}{'; runner-up ' if others else ''}{others} (95 % intervals)")
+        if winner.trial != result.best_searched.number:
+            value = f"{result.best_searched.value:.6g}"
+            lines.append(f"  the search alone had put trial {result.best_searched.number} first, with {value}")
+        if all(row.std == 0 for row in rows):
+            lines.append("  all seeds gave the same: seed what you draw with get_context().seed")
+    elif result.verification_due:
+        runs = [run for part in result.verifications for run in part.trials]
+        over = sum(run.state in ("completed", "failed") for run in runs)
+        lines.append(f"not verified yet: {over} runs are over; that is done when the search is over, or resumed")
+    elif rows:
+        lines.append("not verified: every run failed")
+    return lines
+
+
+def _mean(row: Verified) -> str:
+    failed = f", {row.failed} of {row.number + row.failed} failed" if row.failed else ""
+    return f"{row.mean:.4g} +- {row.margin:.2g}{failed}"
+
+
 def _more(result: Result) -> str:
     """The options that let an experiment go on that ended at one of its limits: twice the limit."""
+    if result.verification_due:
+        return ""
     experiment = result.experiment
     budget, status = experiment.budget, result.status
     if status.startswith("time_limit"):

@@ -84,8 +84,11 @@ class Experiment:
     @property
     def best(self) -> Trial | None:
         """The trial with the best value among those that got furthest."""
-        ranked = [t for t in self.trials if t.value is not None and math.isfinite(t.value)]
-        return min(ranked, key=self._standing, default=None)
+        return min(self._with_value(), key=self._standing, default=None)
+
+    def ranked(self) -> list[Trial]:
+        """The trials that have a value, the best first: by how far they got, then by the value there."""
+        return sorted(self._with_value(), key=self._standing)
 
     @property
     def spent(self) -> float:
@@ -95,6 +98,9 @@ class Experiment:
     def cost(self, done: float, until: float) -> float:
         """Units of fidelity that it takes to bring a trial from `done` to `until`."""
         return until - done if self.resumable else until
+
+    def _with_value(self) -> list[Trial]:
+        return [trial for trial in self.trials if trial.value is not None and math.isfinite(trial.value)]
 
     def _standing(self, trial: Trial) -> tuple[float, float, int]:
         assert trial.fidelity is not None and trial.value is not None

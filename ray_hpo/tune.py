@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
 
+from strategies.points import first_points
 from strategies.registry import resolve_algo
 from strategies.schedulers.base import Scheduler
 from strategies.searchers.base import Searcher
@@ -25,6 +27,7 @@ from ray_hpo.results import Result
 from ray_hpo.spaces import to_space
 from ray_hpo.spec import Spec, parse_duration
 from ray_hpo.trainable_ref import import_trainable, reference_of, short_name
+from ray_hpo.warm_start import read_earlier
 from ray_hpo.worker.session import Setting
 from ray_hpo.worker.trainables import is_resumable
 
@@ -49,7 +52,11 @@ def tune_run(
     resources: Mapping[str, float] | None = None,
     max_concurrent: int | None = None,
     max_failures: int = 0,
+    verify_top: int = 0,
+    verify_seeds: int = 5,
     fidelity: str | None = None,
+    points_to_evaluate: Sequence[Mapping[str, Any]] = (),
+    warm_start: Sequence[str | os.PathLike[str] | Result] = (),
     name: str | None = None,
     storage: str | os.PathLike[str] = "~/ray_hpo",
     seed: int | None = None,
@@ -74,10 +81,17 @@ def tune_run(
             (epochs), or in whatever `fidelity` counts. Whole numbers make whole milestones.
         num_trials, time_limit, total_budget: limits, whichever comes first: configurations; seconds or "1h30m"; units
             of budget over all trials. Without any, 100 trials.
+        points_to_evaluate: configurations, nested as the space is, that are tried first, in this order, before the
+            searcher is asked; it sees what came of them. What one leaves out is drawn at random, whatever `algo` is.
+        warm_start: earlier experiments (folders, or Results) of the same metric, whose results the searcher is told at
+            the beginning. The space may have changed: trials with values that it lacks now are left out and counted.
         resources: of one trial: {"cpu": 0.5, "gpu": 0.25, "custom": 1}; fractions share. Default one CPU.
         max_concurrent: the most trials at a time; default whatever the cluster holds.
         max_failures: how often a trial is tried again, from its last checkpoint, after an exception. Lost workers are
             retried apart from this count.
+        verify_top, verify_seeds: when the search is over, train the best so many configurations again, from nothing to
+            the full budget, so many times each with fresh seeds (`get_context().seed`); the best is then the one with
+            the best mean. That comes on top of all limits above.
         fidelity: name of the metric that tells how far training is; default: the number of reports.
         name, storage: the experiment's folder is `storage/name`.
         seed: makes suggestions repeatable; drawn and recorded if not given.
@@ -117,15 +131,19 @@ def tune_run(
         max_concurrent=max_concurrent,
         max_failures=max_failures,
         isolate=isolate,
+        verify_top=verify_top,
+        verify_seeds=verify_seeds,
         seed=random.SystemRandom().randrange(2**31) if seed is None else seed,
         trainable=reference_of(trainable),
         resumable=is_resumable(trainable),
     )
+    points = first_points(searched, points_to_evaluate, spec.seed)
+    sources, earlier = read_earlier(warm_start, spec.problem(), chosen, metric, mode, fidelity)
+    spec = dataclasses.replace(spec, points_to_evaluate=points, warm_start=sources, earlier=earlier)
     _check_parts(executor, spec, trainable)
     folder = make_folder(storage, spec.name)
     create(folder, spec)
-    limits = Limits(spec.num_trials, spec.time_limit, spec.total_budget)
-    return drive(folder, spec, _executor(executor, folder, spec, trainable), limits, console)
+    return drive(folder, spec, _executor(executor, trainable), Limits(), console)
 
 
 def resume(
@@ -167,7 +185,7 @@ def resume(
     limits.check(spec)
     _check_parts(executor, spec, trainable)
     console = Console() if progress else None
-    return drive(folder, spec, _executor(executor, folder, spec, trainable), limits, console)
+    return drive(folder, spec, _executor(executor, trainable), limits, console)
 
 
 def _choose_algo(algo: str | Searcher | Scheduler, max_budget: float | None, console: Console | None) -> Scheduler:
@@ -203,10 +221,9 @@ def _check_parts(executor: str, spec: Spec, trainable: Any) -> None:
         check_possible(spec.resources)
 
 
-def _executor(executor: str, folder: Path, spec: Spec, trainable: Any) -> MakeExecutor:
-    setting = Setting(folder, spec.metric, spec.fidelity, spec.problem().fidelity.whole)
-
-    def make() -> Executor:
+def _executor(executor: str, trainable: Any) -> MakeExecutor:
+    def make(folder: Path, spec: Spec) -> Executor:
+        setting = Setting(folder, spec.metric, spec.fidelity, spec.problem().fidelity.whole)
         if executor == "inline":
             from ray_hpo.executors.inline import InlineExecutor
 

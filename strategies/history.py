@@ -1,11 +1,14 @@
 """The history: what a searcher may know. Configurations as unit-cube rows, results by fidelity, what runs now.
 
-n  trials started so far        d  columns of the space        m  results at one fidelity
+n  configurations so far        d  columns of the space        m  results at one fidelity
+
+Configurations are numbered from 0: first those of earlier experiments (`earlier.py`), if there are any, then the
+trials in the order of their start. So trial k has the number `history.earlier + k` here, and without earlier results k.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +26,8 @@ class Results:
         self._trials: list[int] = []
         self._values = GrowingArray(())
 
-    def add(self, trial: int, value: float) -> None:
-        self._trials.append(trial)
+    def add(self, number: int, value: float) -> None:
+        self._trials.append(number)
         self._values.append(value)
 
     def __len__(self) -> int:
@@ -32,7 +35,7 @@ class Results:
 
     @property
     def trials(self) -> Sequence[int]:
-        """(m,) trial numbers."""
+        """(m,) numbers of configurations: rows of `History.X`."""
         return self._trials
 
     @property
@@ -49,6 +52,7 @@ class History:
     """
 
     def __init__(self, dim: int) -> None:
+        self.earlier = 0  # configurations of earlier experiments
         self._rows = GrowingArray((dim,))
         self._results: dict[float, Results] = {}
         self._pending: dict[int, float] = {}
@@ -58,7 +62,7 @@ class History:
 
     @property
     def X(self) -> Array:
-        """(n, d) every configuration started so far, by trial number; NaN where inactive. Read-only."""
+        """(n, d) every configuration so far, by number; NaN where inactive. Read-only."""
         return self._rows.view
 
     @property
@@ -76,8 +80,18 @@ class History:
 
     @property
     def pending(self) -> dict[int, float]:
-        """Trials that run now, in the order in which they were sent off, with the milestone each is heading for."""
+        """The numbers of the configurations that run now, in the order in which they were sent off, with the milestone
+        that each is heading for."""
         return self._pending
+
+    def begin(self, rows: Iterable[Array], results: Iterable[tuple[int, float, float]]) -> None:
+        """What earlier experiments found: configurations (d,), and (number, fidelity, value) in order of arrival.
+        Before the first trial only."""
+        for row in rows:
+            self._rows.append(row)
+        self.earlier = len(self._rows)
+        for number, fidelity, value in results:
+            self._add(number, fidelity, value)
 
     def start(self, row: Array, until: float) -> None:
         """A new trial with the configuration `row` (d,) runs to `until`."""
@@ -88,14 +102,14 @@ class History:
         """Fold in any record but a start, which needs its row: see `start`."""
         match record:
             case Resume() | Continue():
-                self._pending[record.trial] = record.until
+                self._pending[self.earlier + record.trial] = record.until
             case Reached():
-                self._add(record.trial, record.fidelity, record.value)
+                self._add(self.earlier + record.trial, record.fidelity, record.value)
             case Failed():
-                self._add(record.trial, record.fidelity, np.inf)
+                self._add(self.earlier + record.trial, record.fidelity, np.inf)
             case _:
                 pass
 
-    def _add(self, trial: int, fidelity: float, value: float) -> None:
-        self._pending.pop(trial, None)
-        self._results.setdefault(fidelity, Results()).add(trial, value)
+    def _add(self, number: int, fidelity: float, value: float) -> None:
+        self._pending.pop(number, None)
+        self._results.setdefault(fidelity, Results()).add(number, value)

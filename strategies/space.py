@@ -124,6 +124,11 @@ class SearchSpace:
                 allowed &= ~self._holds(clause, codes)
         return allowed
 
+    def matching(self, u: Array) -> list[Expression]:
+        """The forbidden clauses that match a canonical point of shape (d,)."""
+        codes = self._codes(u.reshape(1, -1))
+        return [clause for clause in self.forbidden if self._holds(clause, codes)[0]]
+
     def decode(self, u: Array) -> dict[str, Any]:
         """The configuration, flat and with the active parameters only, of a canonical point of shape (d,)."""
         codes = self._codes(np.asarray(u, dtype=np.float64).reshape(1, -1))[0].tolist()
@@ -183,7 +188,7 @@ class SearchSpace:
                 if path in groups and isinstance(value, Mapping):
                     flat |= walk(value, path)
                 else:
-                    flat[names_of.get(path, ".".join(path))] = value
+                    flat[names_of.get(path, ".".join(map(str, path)))] = value
             return flat
 
         return walk(nested, ())

@@ -4,10 +4,12 @@ it."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from strategies.actions import Done, Limit, Record, Resume, Start, Stop, Verdict, Wait
+from strategies.earlier import Earlier
 from strategies.history import History
 from strategies.schedulers.base import New, Scheduler
 from strategies.schedulers.rungs import Fidelity
@@ -18,11 +20,17 @@ from strategies.trials import Status, TrialTable
 
 @dataclass(frozen=True)
 class Problem:
-    """What a strategy works on, fixed for the life of an experiment."""
+    """What a strategy works on, fixed for the life of an experiment.
+
+    points: configurations (flat, complete) that are tried in this order before the searcher is asked.
+    earlier: results of earlier experiments, for the searcher alone.
+    """
 
     space: SearchSpace
     fidelity: Fidelity
     seed: int
+    points: Sequence[Mapping[str, Any]] = ()
+    earlier: Earlier = field(default_factory=Earlier)
 
 
 class Strategy:
@@ -37,6 +45,7 @@ class Strategy:
         self.problem = problem
         self.table = TrialTable()
         self.history = History(problem.space.dim)
+        self.history.begin(map(problem.space.encode, problem.earlier.configs), problem.earlier.results)
         self.apply(Limit(None))
 
     @classmethod
@@ -52,9 +61,13 @@ class Strategy:
         action = self.algo.next(self.table, self.problem.fidelity)
         if not isinstance(action, New):
             return action
-        space = self.problem.space
-        row = self.algo.searcher.suggest(Context(space, self.history, self.problem.seed, action.until))
-        return Start(len(self.table.trials), space.decode(row), action.until, action.bracket, action.reason)
+        space, points, number = self.problem.space, self.problem.points, len(self.table.trials)
+        if number < len(points):
+            reason = f"points_to_evaluate[{number}]: {action.reason}"
+            return Start(number, dict(points[number]), action.until, action.bracket, reason)
+        context = Context(space, self.history, self.problem.seed, action.until, len(points))
+        config = space.decode(self.algo.searcher.suggest(context))
+        return Start(number, config, action.until, action.bracket, action.reason)
 
     def verdict(self, trial: int) -> Verdict:
         """What becomes of a trial that waits at its milestone."""
@@ -75,8 +88,9 @@ class Strategy:
             self.history.apply(record)
 
     def _cap(self, num_trials: int | None) -> int | None:
-        """The limit on trials, at most as many as the searcher has to propose."""
+        """The limit on trials, at most the points and as many as the searcher has to propose."""
         size = self.algo.searcher.size(self.problem.space)
-        if size is None or num_trials is None:
-            return size if num_trials is None else num_trials
-        return min(size, num_trials)
+        if size is None:
+            return num_trials
+        size += len(self.problem.points)
+        return size if num_trials is None else min(size, num_trials)

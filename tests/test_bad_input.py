@@ -73,6 +73,14 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         {"algo": "random", "max_budget": None, "total_budget": 10},
         "total_budget=10 needs max_budget",
     ),
+    "point out of bounds": (
+        {"points_to_evaluate": [{"x": 0.5}, {"x": 7}]},
+        "points_to_evaluate[1]: x: must be between 0 and 1; got 7",
+    ),
+    "more points than trials": (
+        {"points_to_evaluate": [{}] * 4},
+        "num_trials=3 leaves no room for the 4 configurations of points_to_evaluate: give at least as many trials",
+    ),
     "seed negative": ({"seed": -1}, "seed must be a whole number of at least 0; got seed=-1"),
     "seed as text": ({"seed": "1"}, "seed must be a whole number of at least 0; got seed='1'"),
     "resources negative": ({"resources": {"cpu": -1}}, "resources: cpu must be a number of at least 0; got cpu=-1"),

@@ -178,6 +178,16 @@ def test_a_run_that_is_cut_off_goes_on_from_its_checkpoints(reference: ray_hpo.R
     assert outcome(resume(first.path, stopping, executor="inline", progress=False)) == outcome(reference)
 
 
+def test_given_points_are_tried_first_and_survive_a_resume(tmp_path: Path) -> None:
+    points = [{"x": 0.25}, {}, {"x": 1}]
+    whole = run(tmp_path / "whole", points_to_evaluate=points, num_trials=15)
+    assert whole.trials[0].config == {"x": 0.25} and whole.trials[2].config == {"x": 1.0}
+    assert whole.trials[0].decisions[0][1].startswith("start: points_to_evaluate[0]: bracket 0")
+    cut = run(tmp_path / "cut", points_to_evaluate=points, num_trials=3, algo="random")
+    grown = resume(cut.path, train, num_trials=6, executor="inline", progress=False)
+    assert outcome(grown) == outcome(run(tmp_path / "grown", points_to_evaluate=points, num_trials=6, algo="random"))
+
+
 # ---- limits ----
 
 

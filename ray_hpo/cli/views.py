@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -37,14 +38,13 @@ def _experiment_row(folder: Path) -> dict[str, Any]:
         result = Result(folder)
     except RayHpoError as error:
         return {"name": folder.name, "status": f"unreadable: {error}", "path": str(folder)}
-    best = result.experiment.best
     return {
         "name": folder.name,
         "status": result.status,
         "algo": describe(result.spec.algo),
         "trials": len(result.trials),
         "metric": result.spec.metric,
-        "best": None if best is None else best.value,
+        "best": None if result.experiment.best is None else result.best_value,
         "time": round(result.experiment.elapsed, 1),
         "path": str(folder),
     }
@@ -63,8 +63,9 @@ def print_rows(rows: Sequence[dict[str, Any]]) -> None:
 
 def experiment_json(result: Result) -> dict[str, Any]:
     """An experiment with all its trials."""
-    spec, best = result.spec, result.experiment.best
-    return {
+    spec = result.spec
+    best = None if result.experiment.best is None else result.best_trial
+    body = {
         "name": spec.name,
         "path": str(result.path),
         "status": result.status,
@@ -73,13 +74,24 @@ def experiment_json(result: Result) -> dict[str, Any]:
         "mode": spec.mode,
         "max_budget": spec.max_budget,
         "seed": spec.seed,
+        "points_to_evaluate": [spec.space.nest(dict(point)) for point in spec.points_to_evaluate],
+        "warm_start": {
+            "from": spec.warm_start,
+            "trials": len(spec.earlier.configs),
+            "results": len(spec.earlier.results),
+            "left_out": spec.earlier.left_out,
+        },
         "seconds": result.experiment.elapsed,
         "spent": result.spent,
         "best_trial": None if best is None else best.number,
         "best_config": None if best is None else result.best_config,
-        "best_value": None if best is None else best.value,
+        "best_value": None if best is None else result.best_value,
+        "best_searched": None if best is None else result.best_searched.number,
+        "verified": [dataclasses.asdict(row) for row in result.verified],
         "trials": [trial_json(result, trial) for trial in result.trials],
     }
+    cleaned: dict[str, Any] = _finite(body)
+    return cleaned
 
 
 def trial_json(result: Result, trial: Trial) -> dict[str, Any]:
@@ -99,6 +111,7 @@ def trial_json(result: Result, trial: Trial) -> dict[str, Any]:
         "why": trial.why,
         "error": trial.error,
         "checkpoint": trial.checkpoint and trial.checkpoint.path,
+        "seed": result.spec.trial_seed(trial.number),
         "decisions": [{"time": time, "decision": text} for time, text in trial.decisions],
     }
     cleaned: dict[str, Any] = _finite(body)
@@ -133,6 +146,7 @@ def print_trial(result: Result, trial: Trial) -> None:
     lines = [
         f"trial {trial.number}: {trial.state}; {trial.why}",
         f"config: {config_text(trial.config)}",
+        f"seed: {result.spec.trial_seed(trial.number)}",
         f"last report: step {trial.step:g}, {config_text(trial.metrics)}",
         f"retries: {trial.failures} exceptions, {trial.losses} lost workers",
         f"output: {result.path / 'trials' / f'{trial.number:05d}' / 'output.log'}",

@@ -87,7 +87,8 @@ class SimulatedExecutor:
         end = begun + max(seconds, 0.0)
         messages: list[Message] = [Report(trial, until, dict(metrics), end)]
         if self._resumable:
-            messages.append(Saved(trial, Checkpoint("", until)))
+            path = f"trials/{trial:05d}/simulated_{until:g}"  # nothing is there; an empty one would be the whole folder
+            messages.append(Saved(trial, Checkpoint(path, until)))
         self._push(end, trial, [*messages, AtMilestone(trial)])
 
     def _push(self, end: float, trial: int, messages: list[Message]) -> None:

@@ -34,6 +34,8 @@ class Context:
 
     trial: its number.  config: as it was called.  until: the milestone it trains to now, on the fidelity axis.
     folder: this trial's folder below the experiment's, for files of its own.
+    seed: a number below 2^31 of this trial's own, the same after a pause or a crash: for random, NumPy, torch. The
+    same configuration gets other seeds when the winner is verified.
     """
 
     trial: int
@@ -41,6 +43,7 @@ class Context:
     until: float
     experiment: str
     folder: Path
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ class Session:
 
     def context(self) -> Context:
         folder = self._store.trial_folder(self.job.trial)
-        return Context(self.job.trial, self.job.config, self.until, self._store.folder.name, folder)
+        return Context(self.job.trial, self.job.config, self.until, self._store.folder.name, folder, self.job.seed)
 
     # ---- the runner's side ----
 
@@ -216,5 +219,5 @@ def get_checkpoint() -> dict[str, Any] | Path | None:
 
 
 def get_context() -> Context:
-    """The running trial: number, config, milestone, folder."""
+    """The running trial: number, config, milestone, folder, seed."""
     return current().context()

@@ -18,17 +18,19 @@ class Context:
 
     history: results at every fidelity, and what runs now (`history.pending`).
     seed: the experiment's seed.  until: the milestone at which the new trial will report first.
+    given: trials that began with a configuration of the user's, before the first suggestion.
     """
 
     space: SearchSpace
     history: History
     seed: int
     until: float
+    given: int = 0
 
     @property
     def number(self) -> int:
-        """Which suggestion this is: the number that the new trial will have."""
-        return len(self.history)
+        """Which suggestion this is, counted from 0: a sequence (Sobol's, a grid) goes on here."""
+        return len(self.history) - self.history.earlier - self.given
 
     def rng(self) -> np.random.Generator:
         """The generator of this suggestion: a fresh one for each, so that there is no random state to save."""
@@ -43,6 +45,7 @@ class Searcher(ABC):
     """
 
     name: ClassVar[str]
+    learns: ClassVar[bool] = True  # whether results make a difference to what it suggests
 
     @abstractmethod
     def suggest(self, context: Context) -> Array:

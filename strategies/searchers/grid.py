@@ -35,6 +35,7 @@ class Grid(Searcher):
     """
 
     name: ClassVar[str] = "grid"
+    learns: ClassVar[bool] = False
 
     points: int = 5
 

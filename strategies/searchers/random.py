@@ -14,6 +14,7 @@ class Random(Searcher):
     """Uniform in the unit cube: log-uniform where the space says log, equal chances for categories."""
 
     name: ClassVar[str] = "random"
+    learns: ClassVar[bool] = False
 
     def suggest(self, context: Context) -> Array:
         row: Array = context.space.sample(context.rng(), 1)[0]

@@ -22,6 +22,7 @@ class Sobol(Searcher):
     """
 
     name: ClassVar[str] = "sobol"
+    learns: ClassVar[bool] = False
 
     def suggest(self, context: Context) -> Array:
         space = context.space

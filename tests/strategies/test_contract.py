@@ -14,7 +14,9 @@ import pytest
 
 from strategies.actions import Limit, Reached, Start, record_from_json, record_to_json
 from strategies.domains import choice, loguniform, randint, uniform
+from strategies.earlier import Earlier, earlier_results
 from strategies.history import History
+from strategies.points import first_points
 from strategies.registry import PRESETS, SCHEDULERS, SEARCHERS, algo_from_json, algo_to_json
 from strategies.schedulers.base import Scheduler
 from strategies.schedulers.rungs import Fidelity
@@ -90,6 +92,82 @@ def test_every_cut_rebuilds_to_the_same_run(searcher: str, scheduler: str) -> No
     for cut in range(1, len(whole)):
         stored = [record_from_json(json.loads(json.dumps(record_to_json(record)))) for record in whole[:cut]]
         assert run(make(searcher, scheduler), space, records=stored) == whole
+
+
+@pairs
+def test_given_points_come_first_and_every_cut_rebuilds(searcher: str, scheduler: str) -> None:
+    """In their order, at the first rung of the bracket whose turn it is, and part of the same fold."""
+    space, algo = space_for(searcher), make(searcher, scheduler)
+    points = first_points(space, [{"lr": 0.01}, {}, {"optimizer": "sgd", "layers": 4}], seed=3)
+    whole = run(algo, space, num_trials=8, points=points)
+    begun = starts(whole)
+    assert [start.config for start in begun[:3]] == list(points)
+    assert all(start.reason.startswith(f"points_to_evaluate[{k}]: ") for k, start in enumerate(begun[:3]))
+    without = starts(run(algo, space, num_trials=8, objective=lambda *_: 1.0))
+    beside = starts(run(algo, space, num_trials=8, objective=lambda *_: 1.0, points=points))
+    assert [(start.until, start.bracket) for start in beside] == [(start.until, start.bracket) for start in without]
+    for cut in range(1, len(whole), 3):
+        assert run(make(searcher, scheduler), space, records=whole[:cut], points=points) == whole
+
+
+def earlier_of(space: SearchSpace, count: int = 20) -> Earlier:
+    """Results of a run with another seed, at three rungs, failures among them."""
+    return earlier_results(
+        run(make("random", "hyperband"), space, num_trials=count, seed=11), space, (1.0, 3.0, 9.0), 3
+    )
+
+
+@pairs
+def test_earlier_results_and_every_cut_rebuilds(searcher: str, scheduler: str) -> None:
+    space, algo = space_for(searcher), make(searcher, scheduler)
+    earlier = Earlier.from_json(json.loads(json.dumps(earlier_of(space).to_json())))
+    points = first_points(space, [{"lr": 0.01}], seed=3)
+    num_trials = 10 if searcher in ("hpbandster", "gp") else 16
+    whole = run(algo, space, num_trials=num_trials, points=points, earlier=earlier)
+    assert [start.trial for start in starts(whole)] == list(range(num_trials))
+    for start in starts(whole):
+        assert_legal(space, dict(start.config))
+    for cut in range(1, len(whole), 1 if scheduler == "hyperband" else 5):
+        stored = [record_from_json(json.loads(json.dumps(record_to_json(record)))) for record in whole[:cut]]
+        again = run(make(searcher, scheduler), space, records=stored, points=points, earlier=earlier)
+        assert again == whole
+
+
+@searchers
+def test_earlier_results_look_like_trials_to_the_searcher(searcher: str) -> None:
+    """A suggestion after them is that after trials with the same results, for the same number."""
+    space = space_for(searcher)
+    earlier = earlier_of(space)
+    began, ran = History(space.dim), History(space.dim)
+    rows = [space.encode(config) for config in earlier.configs]
+    began.begin(rows, earlier.results)
+    for row in rows:
+        ran.start(row, 1.0)
+    for number, fidelity, value in earlier.results:
+        ran.apply(Reached(number, fidelity, value))
+    for k, row in enumerate(space.sample(np.random.default_rng(1), 9)):
+        first = SEARCHERS[searcher]().suggest(Context(space, began, 5, 9.0))
+        second = SEARCHERS[searcher]().suggest(Context(space, ran, 5, 9.0, given=len(rows)))
+        np.testing.assert_array_equal(first, second)
+        began.start(row, 1.0)
+        ran.start(row, 1.0)
+        if k % 2:
+            began.apply(Reached(k, 1.0, 0.5))
+            ran.apply(Reached(len(rows) + k, 1.0, 0.5))
+
+
+@searchers
+def test_earlier_results_change_what_is_suggested_if_the_searcher_learns(searcher: str) -> None:
+    space = space_for(searcher)
+    without = run(make(searcher, "fifo"), space, num_trials=12)
+    beside = run(make(searcher, "fifo"), space, num_trials=12, earlier=earlier_of(space, 60))
+    assert (beside == without) == (not SEARCHERS[searcher].learns)
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULER_NAMES)
+def test_schedulers_do_not_see_earlier_results(scheduler: str) -> None:
+    space, algo = mixed_space(), make("random", scheduler)
+    assert run(algo, space, earlier=earlier_of(space)) == run(algo, space)
 
 
 @pairs

@@ -6,11 +6,12 @@ So a strategy that was rebuilt from any prefix of the records can go on in the v
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from strategies.actions import Done, Failed, Limit, Reached, Record, Start, Stop, Wait
 from strategies.domains import Space, choice, loguniform, ordinal, randint, uniform
+from strategies.earlier import Earlier
 from strategies.schedulers.base import Scheduler
 from strategies.schedulers.rungs import Fidelity
 from strategies.space import SearchSpace
@@ -70,10 +71,12 @@ def run(
     workers: int = 4,
     seed: int = 3,
     records: list[Record] | None = None,
+    points: Sequence[Mapping[str, Any]] = (),
+    earlier: Earlier = Earlier(),
     most: int = 10_000,
 ) -> list[Record]:
     """All records of a run to its end; `records` is a prefix to go on from."""
-    problem = Problem(space, fidelity or Fidelity.of(9), seed)
+    problem = Problem(space, fidelity or Fidelity.of(9), seed, points, earlier)
     records = list(records) if records else [Limit(num_trials)]
     strategy = Strategy.rebuild(algo, problem, records)
 
@@ -95,7 +98,7 @@ def run(
             assert isinstance(action, Done), f"nothing runs, yet the strategy says {action}"
             return records
         row = running[int(hash01(len(records)) * len(running))]
-        config = space.decode(strategy.history.X[row.number])
+        config = space.decode(strategy.history.X[strategy.history.earlier + row.number])
         value = objective(row.number, config, row.until)
         note(Failed(row.number, row.until) if value is None else Reached(row.number, row.until, value))
     return records
