@@ -51,12 +51,13 @@ def simulate(
     chosen = resolve_algo(algo)
     space = to_space(benchmark.space)
     points = first_points(space, points_to_evaluate, seed)
-    problem = Problem(space, Fidelity.of(max_budget, min_budget), seed, points)
+    resumable = getattr(benchmark, "resumable", True)
+    problem = Problem(space, Fidelity.of(max_budget, min_budget, resumable), seed, points)
     problem = dataclasses.replace(problem, earlier=read_earlier(warm_start, problem, chosen, metric, mode)[1])
     limited = any(limit is not None for limit in (num_trials, time_limit, total_budget, chosen.searcher.size(space)))
     if not limited:
         raise InvalidInput("simulate needs num_trials, time_limit or total_budget, or it would never end")
-    experiment = Experiment(metric, mode, problem.fidelity.max_budget, getattr(benchmark, "resumable", True))
+    experiment = Experiment(metric, mode, problem.fidelity.max_budget, resumable)
     journal = Journal(None)
     executor = executor or SimulatedExecutor(benchmark, workers)
     for kind, body in (("session", {}), ("limit", {"num_trials": num_trials})):

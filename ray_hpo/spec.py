@@ -93,7 +93,7 @@ class Spec:
 
     def problem(self) -> Problem:
         """What the strategy is to solve."""
-        fidelity = Fidelity.of(self.max_budget, self.min_budget)
+        fidelity = Fidelity.of(self.max_budget, self.min_budget, self.resumable)
         return Problem(self.space, fidelity, self.seed, self.points_to_evaluate, self.earlier)
 
     def trial_seed(self, number: int) -> int:

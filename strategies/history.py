@@ -55,6 +55,7 @@ class History:
         self.earlier = 0  # configurations of earlier experiments
         self._rows = GrowingArray((dim,))
         self._results: dict[float, Results] = {}
+        self._arrivals = GrowingArray((3,))
         self._pending: dict[int, float] = {}
 
     def __len__(self) -> int:
@@ -77,6 +78,12 @@ class History:
         """X (m, d) and y (m,) of the results at `fidelity`, in order of arrival."""
         results = self._results[fidelity]
         return self.X[list(results.trials)], results.values
+
+    @property
+    def arrivals(self) -> tuple[NDArray[np.intp], Array, Array]:
+        """All results in order of arrival: numbers of configurations, fidelities, values; (n,) each. Read-only."""
+        rows = self._arrivals.view
+        return rows[:, 0].astype(np.intp), rows[:, 1], rows[:, 2]
 
     @property
     def pending(self) -> dict[int, float]:
@@ -113,3 +120,4 @@ class History:
     def _add(self, number: int, fidelity: float, value: float) -> None:
         self._pending.pop(number, None)
         self._results.setdefault(fidelity, Results()).add(number, value)
+        self._arrivals.append((number, fidelity, value))

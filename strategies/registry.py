@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from strategies.errors import InvalidInput
 from strategies.schedulers.asha import Asha, AshaStopping
+from strategies.schedulers.async_hyperband import AsyncHyperband
 from strategies.schedulers.base import Scheduler
 from strategies.schedulers.fifo import Fifo
 from strategies.schedulers.hyperband import Hyperband
@@ -30,7 +31,7 @@ SEARCHERS: dict[str, type[Searcher]] = {
     cls.name: cls for cls in (Random, Grid, Sobol, KDE, TPE, GP, CMAES, DE, HpBandSter)
 }
 SCHEDULERS: dict[str, type[Scheduler]] = {
-    cls.name: cls for cls in (Fifo, SuccessiveHalving, Hyperband, Asha, AshaStopping)
+    cls.name: cls for cls in (Fifo, SuccessiveHalving, Hyperband, Asha, AshaStopping, AsyncHyperband)
 }
 PRESETS: dict[str, Callable[[], Scheduler]] = {
     "random": lambda: Fifo(searcher=Random()),
@@ -46,6 +47,7 @@ PRESETS: dict[str, Callable[[], Scheduler]] = {
     "asha_stopping": AshaStopping,
     "bohb": lambda: Hyperband(searcher=KDE()),
     "dehb": lambda: Hyperband(searcher=DE()),
+    "mobster": lambda: AsyncHyperband(searcher=GP()),
     "hpbandster": lambda: Hyperband(searcher=HpBandSter()),
 }
 ALIASES = {"successive_halving": "sh", "fifo": "random"}

@@ -65,8 +65,7 @@ class Strategy:
         if number < len(points):
             reason = f"points_to_evaluate[{number}]: {action.reason}"
             return Start(number, dict(points[number]), action.until, action.bracket, reason)
-        context = Context(space, self.history, self.problem.seed, action.until, len(points))
-        config = space.decode(self.algo.searcher.suggest(context))
+        config = space.decode(self.algo.searcher.suggest(self._context(action.until)))
         return Start(number, config, action.until, action.bracket, action.reason)
 
     def verdict(self, trial: int) -> Verdict:
@@ -86,6 +85,11 @@ class Strategy:
             self.history.start(self.problem.space.encode(record.config), record.until)
         else:
             self.history.apply(record)
+
+    def _context(self, until: float) -> Context:
+        problem = self.problem
+        given, full = len(problem.points), problem.fidelity.max_budget
+        return Context(problem.space, self.history, problem.seed, until, given, full)
 
     def _cap(self, num_trials: int | None) -> int | None:
         """The limit on trials, at most the points and as many as the searcher has to propose."""

@@ -71,6 +71,8 @@ class TrialTable:
         self.trials: list[TrialRow] = []
         self.num_trials: int | None = None
         self.running = 0
+        self.busy: dict[int, int] = defaultdict(int)  # bracket -> trials that run
+        self.granted: dict[int, float] = defaultdict(float)  # bracket -> budget handed out, work done anew left out
         self.closed: dict[int, int] = {}  # bracket -> its size, where the trial limit cut it short
         self.alive: dict[int, int] = {}  # bracket -> trials neither stopped nor failed (absent: none)
         self._rungs: dict[tuple[int, float], Rung] = defaultdict(Rung)
@@ -107,6 +109,7 @@ class TrialTable:
                 row = self.trials[record.trial]
                 self.rung(row.bracket, row.until).moved_on.add(row.number)
                 self._set(row, Status.RUNNING)
+                self.granted[row.bracket] += record.until - row.until
                 row.until = record.until
                 self.rung(row.bracket, row.until).entered += 1
             case Reached():
@@ -132,6 +135,8 @@ class TrialTable:
         rung = self.rung(record.bracket, record.until)
         rung.entered += 1
         self.running += 1
+        self.busy[record.bracket] += 1
+        self.granted[record.bracket] += record.until
         self.alive[record.bracket] = self.alive.get(record.bracket, 0) + 1
         if self.exhausted:
             self.closed[record.bracket] = rung.entered
@@ -141,7 +146,9 @@ class TrialTable:
             paused = self.rung(row.bracket, row.until).paused
             paused.add(row.number) if status is Status.PAUSED else paused.discard(row.number)
         was_alive = row.alive
-        self.running += (status is Status.RUNNING) - (row.status is Status.RUNNING)
+        started = (status is Status.RUNNING) - (row.status is Status.RUNNING)
+        self.running += started
+        self.busy[row.bracket] += started
         row.status = status
         if was_alive and not row.alive:
             self.alive[row.bracket] -= 1

@@ -10,7 +10,9 @@ Notation
     v       (D,)    inverse squared length scales of numbers, ARD
     w       (G,)    the price of a mismatch in each category, and one of being inactive
     s, t    the variances of signal and noise
-    theta   the logarithms of (v, w, s, t, a, b), in this order: the hyperparameters
+    r       (n,)    rungs: fidelities on a logarithmic scale; one for all points, unless they are graded
+    c, l    what is peculiar to a rung, relative to what all share, and how many rungs on that is forgotten
+    theta   the logarithms of (v, w, s, t, a, b), then of (c, l) if graded, in this order: the hyperparameters
 
 The kernel is a product,
 
@@ -20,7 +22,13 @@ The kernel is a product,
 An inactive number counts as one in the middle of its range, and each number that is active on one side only is a
 mismatch in the last group; so two inactive ones agree. An inactive category is one more category. Mismatches are
 squared distances between indicator vectors, so both factors are positive definite, and all distances come from
-matrix products.
+matrix products. If points are graded, the product has one more factor,
+
+    (1 + c exp(-|r - r'| / l)) / (1 + c)
+
+and the sum gets a term OFFSET exp(-|r - r'| / OFFSET_REACH): by how much all values change along the rungs. Without it,
+a model that saw only good points reach the last rung took these for better than all others could be (18 tasks: mean
+regret at a quarter of the budget .275 with it, .350 without; one seed).
 
 theta maximises the posterior, log p(y | Z, theta) + log p(theta), with a normal prior on each of its entries:
 
@@ -54,26 +62,31 @@ MISMATCH_PRIOR = (math.log(0.5), 1.0)
 SIGNAL_PRIOR = (0.0, 1.0)
 NOISE_PRIOR = (math.log(1e-3), 2.0)
 WARP_PRIOR = (0.0, 0.25)
+SHARE_PRIOR = (math.log(0.5), 1.0)
+REACH_PRIOR = (math.log(1.0), 1.0)
+OFFSET, OFFSET_REACH = 1.0, 3.0
 NOISE_BOUNDS = (math.log(1e-6), math.log(1.0))
 WIDTH = 6.0  # other hyperparameters stay within this many standard deviations of their prior
 
 
 class Embedded(NamedTuple):
-    """numbers (n, D) in [0, 1], unwarped; marks (n, p): indicators of categories and of activity."""
+    """numbers (n, D) in [0, 1], unwarped; marks (n, p): indicators of categories and of activity; rungs (n,)."""
 
     numbers: Array
     marks: Array
+    rungs: Array
 
 
 @dataclass(frozen=True)
 class Features:
     """How points become vectors.
 
-    levels: (d,).  optional: (d,) which columns may be inactive.
+    levels: (d,).  optional: (d,) which columns may be inactive.  graded: whether points are on several rungs.
     """
 
     levels: Levels
     optional: Mask
+    graded: bool = False
 
     @cached_property
     def is_number(self) -> Mask:
@@ -96,8 +109,8 @@ class Features:
     def n_groups(self) -> int:
         return int(self.groups[-1]) + 1 if len(self.groups) else 0
 
-    def embed(self, Z: Array) -> Embedded:
-        """The vectors of Z (n, d)."""
+    def embed(self, Z: Array, rungs: Array) -> Embedded:
+        """The vectors of Z (n, d) on rungs (n,)."""
         numbers = Z[:, self.is_number]
         missing = np.isnan(numbers)
         blocks = []
@@ -106,7 +119,7 @@ class Features:
             # 1/sqrt(2): two different indicator vectors then are at distance 1
             blocks.append((index[:, None] == np.arange(self.levels[j] + self.optional[j])) * math.sqrt(0.5))
         blocks.append(missing[:, self.optional[self.is_number]].astype(np.float64))
-        return Embedded(np.where(missing, 0.5, numbers), np.concatenate(blocks, axis=1))
+        return Embedded(np.where(missing, 0.5, numbers), np.concatenate(blocks, axis=1), rungs)
 
 
 class Hyper(NamedTuple):
@@ -118,13 +131,20 @@ class Hyper(NamedTuple):
     noise: float
     a: Array
     b: Array
+    c: float = 0.0
+    l: float = 1.0
 
     @classmethod
     def of(cls, theta: Array, features: Features) -> Hyper:
         D, G = features.n_numbers, features.n_groups
         e = np.exp(theta)
-        warp = e[D + G + 2 :]
-        return cls(e[:D], e[D : D + G], float(e[D + G]), float(e[D + G + 1]), warp[:D], warp[D:])
+        warp, rungs = e[D + G + 2 : 3 * D + G + 2], e[3 * D + G + 2 :]
+        return cls(e[:D], e[D : D + G], float(e[D + G]), float(e[D + G + 1]), warp[:D], warp[D:], *rungs.tolist())
+
+    def kinship(self, A: Array, B: Array) -> Array:
+        """(n, m) the factor of the kernel between rungs A (n,) and B (m,)."""
+        kinship: Array = (1 + self.c * np.exp(-np.abs(A[:, None] - B) / self.l)) / (1 + self.c)
+        return kinship
 
     def warped(self, x: Array) -> Array:
         """The numbers x (n, D) after input warping."""
@@ -163,7 +183,8 @@ def prior(features: Features) -> tuple[Array, Array]:
     D, G = features.n_numbers, features.n_groups
     length, spread = LENGTH_PRIOR
     log_v = (-2 * length - math.log(max(D, 1)), 2 * spread)
-    table = np.array([log_v] * D + [MISMATCH_PRIOR] * G + [SIGNAL_PRIOR, NOISE_PRIOR] + [WARP_PRIOR] * (2 * D))
+    rungs = [SHARE_PRIOR, REACH_PRIOR] if features.graded else []
+    table = np.array([log_v] * D + [MISMATCH_PRIOR] * G + [SIGNAL_PRIOR, NOISE_PRIOR] + [WARP_PRIOR] * (2 * D) + rungs)
     return table[:, 0], table[:, 1]
 
 
@@ -178,15 +199,21 @@ class Objective:
     def __call__(self, theta: Array) -> tuple[float, Array]:
         from scipy.linalg.lapack import dpotrf, dpotri, dpotrs
 
-        features, (x, marks), y, n = self.features, self.data, self.y, len(self.y)
+        features, (x, marks, rungs), y, n = self.features, self.data, self.y, len(self.y)
         D, G = features.n_numbers, features.n_groups
         hyper = Hyper.of(theta, features)
         X = hyper.warped(x)
         root = np.sqrt(5 * hyper.v)
         value, slope = matern(squared_distances(X * root, X * root))
         mismatch = np.exp(-_mismatches(marks, marks, hyper.w[features.groups])) if G else 1.0
+        if features.graded:
+            gap = np.abs(rungs[:, None] - rungs)
+            reach = np.exp(-gap / hyper.l)
+            mismatch = mismatch * ((1 + hyper.c * reach) / (1 + hyper.c))
         C = value * mismatch
         K = hyper.signal * C
+        if features.graded:
+            K += offset(rungs, rungs)
         K[np.diag_indices(n)] += hyper.noise + JITTER * hyper.signal
         factor, failed = dpotrf(K, lower=1, clean=0)
         mean, std = prior(self.features)
@@ -221,8 +248,19 @@ class Objective:
             log_rest = np.log1p(-power)
             by_x *= hyper.b * np.exp((hyper.b - 1) * log_rest)  # b (1 - x^a)^(b - 1)
             gradient[D + G + 2 : D + G + 2 + D] += hyper.a * (by_x * power * np.log(x)).sum(axis=0)
-            gradient[D + G + 2 + D :] -= (by_x * (1 - power) * log_rest).sum(axis=0)
+            gradient[D + G + 2 + D : D + G + 2 + 2 * D] -= (by_x * (1 - power) * log_rest).sum(axis=0)
+        if features.graded:
+            share = hyper.c / (1 + hyper.c)
+            Q /= (1 + hyper.c * reach) / (1 + hyper.c)
+            gradient[-2] += float((Q * (reach - 1)).sum()) * share / (1 + hyper.c)
+            gradient[-1] += float((Q * reach * gap).sum()) * share / hyper.l
         return loss, gradient
+
+
+def offset(A: Array, B: Array) -> Array:
+    """(n, m) the term of the kernel between rungs A (n,) and B (m,), whatever the points."""
+    term: Array = OFFSET * np.exp(-np.abs(A[:, None] - B) / OFFSET_REACH)
+    return term
 
 
 def _mismatches(A: Array, B: Array, weights: Array) -> Array:
@@ -248,7 +286,7 @@ def fit(features: Features, data: Embedded, y: Array) -> Array:
         jac=True,
         method="L-BFGS-B",
         bounds=list(zip(low, high, strict=True)),
-        options={"maxiter": 50, "ftol": 1e-6, "gtol": 1e-3},
+        options={"maxiter": 30, "ftol": 1e-5, "gtol": 1e-3},
     )
     theta: Array = found.x
     return theta
@@ -266,6 +304,7 @@ class Posterior:
     nugget: float  # what K has on its diagonal beyond the signal
     X: Array
     marks: Array
+    rungs: Array
     factor: Array
     alpha: Array
 
@@ -275,7 +314,7 @@ class Posterior:
         from scipy.linalg.lapack import dpotrf, dpotrs
 
         hyper, empty = Hyper.of(theta, features), np.empty((0, 0))
-        blank = cls(features, hyper, 0.0, empty, empty, empty, empty)
+        blank = cls(features, hyper, 0.0, empty, empty, data.rungs, empty, empty)
         X, marks = blank._scaled(data)
         K = dataclasses.replace(blank, X=X, marks=marks).kernel(data)
         jitter, failed = JITTER, 1
@@ -283,7 +322,7 @@ class Posterior:
             nugget = hyper.noise + jitter * hyper.signal
             factor, failed = dpotrf(K + nugget * np.eye(len(y)), lower=1, clean=1)
             jitter *= 100
-        return cls(features, hyper, nugget, X, marks, factor, dpotrs(factor, y, lower=1)[0])
+        return cls(features, hyper, nugget, X, marks, data.rungs, factor, dpotrs(factor, y, lower=1)[0])
 
     def kernel(self, points: Embedded) -> Array:
         """(m, n + q) between the points and those of the process."""
@@ -292,6 +331,9 @@ class Posterior:
         value *= self.hyper.signal
         if self.features.n_groups:
             value *= np.exp(-squared_distances(marks, self.marks))
+        if self.features.graded:
+            value *= self.hyper.kinship(points.rungs, self.rungs)
+            value += offset(points.rungs, self.rungs)
         return value
 
     def solve(self, points: Embedded) -> tuple[Array, Array]:
@@ -308,8 +350,12 @@ class Posterior:
 
     def variance(self, explained: Array) -> Array:
         """(m,) what is left of the signal's variance, and never nothing."""
-        left: Array = np.maximum(self.hyper.signal - explained, LEAST_VARIANCE * self.hyper.signal)
+        left: Array = np.maximum(self.prior_variance - explained, LEAST_VARIANCE * self.hyper.signal)
         return left
+
+    @property
+    def prior_variance(self) -> float:
+        return self.hyper.signal + (OFFSET if self.features.graded else 0.0)
 
     def believing(self, point: Embedded) -> Posterior:
         """The process with one more pending point, arrays of shape (1, .).
@@ -322,13 +368,14 @@ class Posterior:
         factor = np.zeros((size + 1, size + 1), order="F")
         factor[:size, :size] = self.factor
         factor[size, :size] = V[:, 0]
-        left = self.hyper.signal + self.nugget - float(V[:, 0] @ V[:, 0])
+        left = self.prior_variance + self.nugget - float(V[:, 0] @ V[:, 0])
         factor[size, size] = math.sqrt(max(left, self.nugget))
         X, marks = self._scaled(point)
         return dataclasses.replace(
             self,
             X=np.concatenate([self.X, X]),
             marks=np.concatenate([self.marks, marks]),
+            rungs=np.concatenate([self.rungs, point.rungs]),
             factor=factor,
             alpha=np.append(self.alpha, 0.0),
         )
@@ -336,7 +383,7 @@ class Posterior:
     def one_more(self, points: Embedded, V: Array) -> Array:
         """(1, m) the last row of what `solve` gives for the points, from the rows V above it."""
         row = self.factor[-1]
-        k = dataclasses.replace(self, X=self.X[-1:], marks=self.marks[-1:]).kernel(points)[:, 0]
+        k = dataclasses.replace(self, X=self.X[-1:], marks=self.marks[-1:], rungs=self.rungs[-1:]).kernel(points)[:, 0]
         last: Array = (k - row[:-1] @ V) / row[-1]
         return last[None, :]
 
@@ -347,7 +394,11 @@ class Posterior:
         X, marks = self._scaled(points)
         value, slope = matern(squared_distances(X, self.X))
         outer = self.hyper.signal * (np.exp(-squared_distances(marks, self.marks)) if self.features.n_groups else 1.0)
+        if self.features.graded:
+            outer = outer * self.hyper.kinship(points.rungs, self.rungs)
         k, slope = value * outer, slope * outer * 2.0
+        if self.features.graded:
+            k += offset(points.rungs, self.rungs)
         beta, _ = dpotrs(self.factor, k.T, lower=1)
         to_x = self.hyper.slope(points.numbers) * np.sqrt(5 * self.hyper.v)
 

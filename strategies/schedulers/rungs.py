@@ -14,14 +14,16 @@ class Fidelity:
     """The axis of training: `min_budget` to `max_budget`, in the user's unit.
 
     whole: milestones are whole numbers (epochs, steps); they are when both ends are ints.
+    resumable: a trial goes on where it paused; else each milestone is trained to from nothing.
     """
 
     min_budget: float
     max_budget: float
     whole: bool
+    resumable: bool = True
 
     @classmethod
-    def of(cls, max_budget: float | None, min_budget: float | None = None) -> Fidelity:
+    def of(cls, max_budget: float | None, min_budget: float | None = None, resumable: bool = True) -> Fidelity:
         """From what a user gives. Without `min_budget`: 1 if `max_budget` is an int, else a 27th of it.
 
         Without `max_budget` a trial runs until it ends by itself.
@@ -41,7 +43,7 @@ class Fidelity:
                 raise InvalidInput(
                     f"min_budget={min_budget} needs max_budget as well: give the budget of a full training"
                 )
-            return cls(math.inf, math.inf, whole=False)
+            return cls(math.inf, math.inf, False, resumable)
         if min_budget is None:
             min_budget = 1 if isinstance(max_budget, int) else max_budget / 27
         if max_budget < min_budget:
@@ -49,7 +51,7 @@ class Fidelity:
                 f"max_budget must be at least min_budget; got max_budget={max_budget}, min_budget={min_budget}"
             )
         whole = isinstance(max_budget, int) and isinstance(min_budget, int)
-        return cls(float(min_budget), float(max_budget), whole)
+        return cls(float(min_budget), float(max_budget), whole, resumable)
 
     def ladder(self, eta: int) -> tuple[float, ...]:
         """Milestones r_i = max_budget eta^-(s_max - i), i = 0..s_max, s_max = floor(log_eta(max/min)).

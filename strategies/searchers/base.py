@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
@@ -19,6 +20,7 @@ class Context:
     history: results at every fidelity, and what runs now (`history.pending`).
     seed: the experiment's seed.  until: the milestone at which the new trial will report first.
     given: trials that began with a configuration of the user's, before the first suggestion.
+    max_budget: the fidelity of a full training.
     """
 
     space: SearchSpace
@@ -26,6 +28,7 @@ class Context:
     seed: int
     until: float
     given: int = 0
+    max_budget: float = math.inf
 
     @property
     def number(self) -> int:

@@ -1,22 +1,24 @@
 """Bayesian optimisation with a Gaussian process: what is expected to improve most is tried next.
 
+One model learns from the results at all fidelities and predicts those of full trainings, as MOBSTER does (Klein, Tiao,
+Lienart, Archambeau and Seeger 2020, "Model-based asynchronous hyperparameter and neural architecture search").
 The numerics are in `strategies.models.gp`, `acquisition` and `warping`; here is what to model, and where to look.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import struct
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
 
-from strategies.history import Array
+from strategies.history import Array, History
 from strategies.models.acquisition import log_ei, log_ei_gradient
 from strategies.models.gp import Embedded, Posterior, fit
-from strategies.models.warping import half_rank
+from strategies.models.warping import half_rank, rank_normal
 from strategies.searchers.base import Context, Searcher
 from strategies.searchers.kde import Indices, Memo, _check
 from strategies.searchers.sobol import Sobol
@@ -34,51 +36,91 @@ SCALES = (0.2, 0.05, 0.01)  # of steps from one candidate to the next, in the un
 
 
 @dataclass(frozen=True)
+class Data:
+    """Results in order of arrival: which configuration, (n,) and (n, columns); on which rung; minimised values (n,)."""
+
+    numbers: Indices
+    X: Array
+    rungs: Array
+    values: Array
+
+    @classmethod
+    def of(cls, history: History) -> Data:
+        numbers, fidelities, values = history.arrivals
+        levels, which = np.unique(fidelities, return_inverse=True)
+        return cls(numbers, history.X[numbers], np.array([_rung(f) for f in levels.tolist()])[which], values)
+
+    def first(self, n: int) -> Data:
+        return self._at(np.arange(n))
+
+    def cut(self, most: int) -> Data:
+        """Of more than `most` results: the best half of so many, high fidelities first, and the latest others."""
+        half = most // 2
+        if len(self.values) <= most:
+            return self
+        ranked = np.lexsort((self.values, -self.rungs))
+        latest = np.sort(ranked[half:])[half - most :]
+        return self._at(np.sort(np.concatenate([ranked[:half], latest])))
+
+    def targets(self, graded: bool) -> Array:
+        """(n,) what the process models."""
+        return rank_normal(self.values) if graded else half_rank(self.values)
+
+    @property
+    def configurations(self) -> Array:
+        """(m, columns) each once."""
+        return self.X[np.unique(self.numbers, return_index=True)[1]]
+
+    def _at(self, chosen: Indices) -> Data:
+        return Data(self.numbers[chosen], self.X[chosen], self.rungs[chosen], self.values[chosen])
+
+
+@dataclass(frozen=True)
 class Model:
     """A process, and some candidates under it; `believed` are the pending trials that it has taken in so far.
 
-    V and explained: see `Posterior.solve`.  best: the least expected value so far, pending points included.
+    goal: the rung on which values count.  V and explained: see `Posterior.solve`.
+    best: the least value expected there of any configuration so far, pending ones included.
+    believed: (configuration, rung).
     """
 
     terrain: Terrain
+    goal: float
     posterior: Posterior
-    trials: frozenset[int]
     candidates: Array  # (m, columns)
     embedded: Embedded
     mean: Array
     V: Array
     explained: Array
     best: float
-    believed: tuple[int, ...] = ()
+    believed: tuple[tuple[int, float], ...] = ()
 
     @classmethod
-    def of(
-        cls, terrain: Terrain, theta: Array, X: Array, y: Array, trials: frozenset[int], rng: np.random.Generator
-    ) -> Model:
-        """The model of targets y (n,) at X (n, columns)."""
-        data = terrain.embed(X)
-        posterior = Posterior.of(terrain.features, theta, data, y)
-        expected = posterior.predict(data)[0]
-        top = X[np.argsort(expected, kind="stable")[:TOP]]
+    def of(cls, terrain: Terrain, goal: float, theta: Array, data: Data, y: Array, rng: np.random.Generator) -> Model:
+        """The model of targets y (n,) of the data."""
+        posterior = Posterior.of(terrain.features, theta, terrain.embed(data.X, data.rungs), y)
+        tried = data.configurations
+        expected = posterior.predict(terrain.embed(tried, goal))[0]
+        top = tried[np.argsort(expected, kind="stable")[:TOP]]
         top = top[np.arange(NEAR) % len(top)]
         near = [terrain.neighbours(top, scale, rng) for scale in SCALES]
         candidates = np.concatenate([terrain.space.sample(rng, RANDOM), *near])
-        embedded = terrain.embed(candidates)
+        embedded = terrain.embed(candidates, goal)
         mean, V = posterior.solve(embedded)
         explained = np.einsum("ij,ij->j", V, V)
-        return cls(terrain, posterior, trials, candidates, embedded, mean, V, explained, float(expected.min()))
+        return cls(terrain, goal, posterior, candidates, embedded, mean, V, explained, float(expected.min()))
 
-    def believing(self, trial: int, row: Array) -> Model:
-        point = self.terrain.embed(row[None, :])
-        posterior = self.posterior.believing(point)
+    def believing(self, number: int, row: Array, rung: float) -> Model:
+        posterior = self.posterior.believing(self.terrain.embed(row[None, :], rung))
         last = posterior.one_more(self.embedded, self.V)
+        expected = posterior.predict(self.terrain.embed(row[None, :], self.goal))[0]
         return dataclasses.replace(
             self,
             posterior=posterior,
             V=np.concatenate([self.V, last]),
             explained=self.explained + np.square(last[0]),
-            best=min(self.best, float(self.posterior.predict(point)[0][0])),
-            believed=(*self.believed, trial),
+            best=min(self.best, float(expected[0])),
+            believed=(*self.believed, (number, rung)),
         )
 
     def ranked(self) -> Array:
@@ -89,7 +131,7 @@ class Model:
 
     def best_of(self, rows: Array) -> Array:
         """(1, columns) the first of the best rows (m, columns)."""
-        scores = log_ei(*self.posterior.predict(self.terrain.embed(rows)), self.best)
+        scores = log_ei(*self.posterior.predict(self.terrain.embed(rows, self.goal)), self.best)
         return rows[[int(np.argmax(scores))]]
 
     def improved(self, rows: Array, rng: np.random.Generator) -> Array:
@@ -112,11 +154,11 @@ class Model:
         free = self.terrain.continuous & ~np.isnan(rows[:, columns])
         if not free.any():
             return rows[:0]
-        numbers, marks = self.terrain.embed(rows)
+        numbers, marks, rungs = self.terrain.embed(rows, self.goal)
 
         def loss(x: Array) -> tuple[float, Array]:
             numbers[free] = x
-            mean, variance, by_numbers, spread_by_numbers = self.posterior.gradients(Embedded(numbers, marks))
+            mean, variance, by_numbers, spread_by_numbers = self.posterior.gradients(Embedded(numbers, marks, rungs))
             values, by_mean, by_variance = log_ei_gradient(mean, variance, self.best)
             gradient = by_mean[:, None] * by_numbers + by_variance[:, None] * spread_by_numbers
             return -float(values.sum()), -gradient[free]
@@ -137,7 +179,7 @@ class Model:
 class Known:
     """What a searcher remembers of a history: the last model with and without what was pending."""
 
-    key: tuple[float, int, int]  # fidelity, results there, seed
+    key: tuple[int, float, int]  # results, goal, seed
     n_fit: int  # of how many results theta was made
     theta: Array
     base: Model
@@ -148,89 +190,92 @@ class Known:
 class GP(Searcher):
     """Gaussian-process search: the point with the largest expected improvement, in logarithms (Ament et al. 2023).
 
-    The model is that of the largest fidelity with enough results: as many as `num_startup`, or d + 1 if that is fewer.
-    Values are half-rank warped, a failure counts as the worst. The improvement is that on the least expected value at
-    any result, since results are noisy; a pending trial is believed to give what is expected. Of more than
-    `max_points` results, the better half of so many and the latest others enter. A configuration is tried once.
+    The model is one process over configuration and fidelity; the improvement that counts is that of a full training,
+    on the least value expected of one for any configuration so far, since results are noisy. A pending trial is
+    believed to give what is expected at its milestone. Failures count as the worst. Values are half-rank warped; where
+    there are several fidelities, they become normal scores of their ranks among all. Of more than `max_points` results,
+    those at the highest fidelities enter and of the lowest of these the better half and the latest others. A
+    configuration is tried once.
 
-    num_startup: configurations of the Sobol sequence before the model is asked.
+    num_startup: results that are needed; before, configurations are those of the Sobol sequence.
+    random_fraction: the chance that a suggestion is drawn at random, if there are several fidelities: low ones mislead.
     max_points: results that enter the model at most.
     """
 
     name: ClassVar[str] = "gp"
 
     num_startup: int = 5
+    random_fraction: float = 0.1
     max_points: int = 300
 
     def __post_init__(self) -> None:
         _check("num_startup", self.num_startup, 2, None)
+        _check("random_fraction", self.random_fraction, 0, 1)
         _check("max_points", self.max_points, 10, None)
 
     def suggest(self, context: Context) -> Array:
         space, history = context.space, context.history
-        model = self._model(context) if context.number >= self.num_startup else None
+        model = self._model(context)
         if model is None:
             return Sobol().suggest(context)
-        rng, ranked = context.rng(), model.ranked()
-        row = model.terrain.first_new(np.concatenate([model.improved(ranked[:ASCENTS], rng), ranked]), history.X)
-        if row is None:  # all of a small space has been tried
+        rng = context.rng()
+        row: Array | None = None
+        if not (model.terrain.features.graded and rng.random() < self.random_fraction):
+            ranked = model.ranked()
+            row = model.terrain.first_new(np.concatenate([model.improved(ranked[:ASCENTS], rng), ranked]), history.X)
+        if row is None:  # all of a small space has been tried, or chance wills it
             row = space.sample(rng, 1)[0]
         return row
 
     def _model(self, context: Context) -> Model | None:
-        """The model of the largest fidelity that can have one, with what is pending."""
-        history, free = context.history, len(context.space.free)
-        for fidelity in reversed(history.fidelities):
-            values = history.results(fidelity).values
-            if not free or np.isfinite(values).sum() < min(self.num_startup, free + 1):
-                continue
-            known = self._memo.get(history)
-            key = (fidelity, len(values), context.seed)
-            if known is None or known.key != key or known.base.terrain.space is not context.space:
-                known = self._fit(context, fidelity, known)
-            running = [t for t in history.pending if t not in known.base.trials]
-            # The latest; in blocks, so that they can be added one by one to those of the suggestion before.
-            running = running[max(0, len(running) // MAX_PENDING - 1) * MAX_PENDING :]
-            model = known.model
-            if model.believed != tuple(running[: len(model.believed)]):
-                model = known.base
-            for trial in running[len(model.believed) :]:
-                model = model.believing(trial, history.X[trial])
-            self._memo[history] = dataclasses.replace(known, model=model)
-            return model
-        return None
+        """The model of all results, with what is pending; None while they are too few."""
+        history = context.history
+        free, sizes = len(context.space.free), [len(history.results(fidelity)) for fidelity in history.fidelities]
+        if len(history) < self.num_startup or not free or sum(sizes) < min(self.num_startup, free + 1):
+            return None
+        goal = _rung(context.max_budget)
+        known = self._memo.get(history)
+        key = (sum(sizes), goal, context.seed)
+        if known is None or known.key != key or known.base.terrain.space is not context.space:
+            data = Data.of(history)
+            if np.isfinite(data.values).sum() < min(self.num_startup, free + 1):
+                return None
+            known = self._fit(context, data, key, known)
+        running = [(number, _rung(until)) for number, until in history.pending.items()]
+        # The latest; in blocks, so that they can be added one by one to those of the suggestion before.
+        running = running[max(0, len(running) // MAX_PENDING - 1) * MAX_PENDING :]
+        model = known.model
+        if model.believed != tuple(running[: len(model.believed)]):
+            model = known.base
+        for number, rung in running[len(model.believed) :]:
+            model = model.believing(number, history.X[number], rung)
+        self._memo[history] = dataclasses.replace(known, model=model)
+        return model
 
-    def _fit(self, context: Context, fidelity: float, known: Known | None) -> Known:
-        """The model of the results at one fidelity; only the hyperparameters can be known already."""
-        X, values = context.history.at(fidelity)
-        n = len(values)
+    def _fit(self, context: Context, data: Data, key: tuple[int, float, int], known: Known | None) -> Known:
+        """The model of all results; only the hyperparameters can be known already."""
+        n, goal, seed = key
+        graded = bool((data.rungs != goal).any())
         n_fit = n - n % (1 << max(0, n.bit_length() - REFIT_BITS))
-        if known is None or known.base.terrain.space is not context.space:
-            known, terrain = None, Terrain.of(context.space)
-        else:
-            terrain = known.base.terrain
-        if known is not None and (known.key[0], known.n_fit) == (fidelity, n_fit):
+        terrain = known.base.terrain if known is not None else None
+        if terrain is None or terrain.space is not context.space or terrain.features.graded != graded:
+            known, terrain = None, Terrain.of(context.space, graded)
+        if known is not None and (known.key[1], known.n_fit) == (goal, n_fit):
             theta = known.theta
         else:
-            chosen = self._chosen(values[:n_fit])
-            theta = fit(terrain.features, terrain.embed(X[chosen]), half_rank(values[chosen]))
-        chosen = self._chosen(values)
+            part = data.first(n_fit).cut(self.max_points)
+            theta = fit(terrain.features, terrain.embed(part.X, part.rungs), part.targets(graded))
         # Not the suggestion's own generator: the candidates are the same until there is one more result.
-        bits = int.from_bytes(struct.pack("<d", fidelity), "little")
-        rng = np.random.default_rng([context.seed, n, bits])
-        trials = frozenset(context.history.results(fidelity).trials)
-        base = Model.of(terrain, theta, X[chosen], half_rank(values[chosen]), trials, rng)
-        return Known((fidelity, n, context.seed), n_fit, theta, base, base)
-
-    def _chosen(self, values: Array) -> Indices:
-        """The indices, in order, of the results that enter: the best, and the latest others."""
-        n, half = len(values), self.max_points // 2
-        if n <= self.max_points:
-            return np.arange(n)
-        ranked = np.argsort(values, kind="stable")
-        latest = np.sort(ranked[half:])[half - self.max_points :]
-        return np.sort(np.concatenate([ranked[:half], latest]))
+        rng = np.random.default_rng([seed, n])
+        part = data.cut(self.max_points)
+        base = Model.of(terrain, goal, theta, part, part.targets(graded), rng)
+        return Known(key, n_fit, theta, base, base)
 
     @cached_property
     def _memo(self) -> Memo[Known]:
         return Memo()
+
+
+def _rung(fidelity: float) -> float:
+    """Where a fidelity is on the model's axis: a factor of three is one step. 0 if there is but one, without end."""
+    return math.log(fidelity, 3) if math.isfinite(fidelity) else 0.0

@@ -24,14 +24,14 @@ class Terrain:
     features: Features
 
     @classmethod
-    def of(cls, space: SearchSpace) -> Terrain:
+    def of(cls, space: SearchSpace, graded: bool = False) -> Terrain:
         coordinates = Coordinates.of(space)
         optional = np.array([space.columns[j].name in space.conditions for j in space.free], dtype=np.bool_)
-        return cls(space, coordinates, Features(coordinates.levels, optional))
+        return cls(space, coordinates, Features(coordinates.levels, optional, graded))
 
-    def embed(self, rows: Array) -> Embedded:
-        """The model's vectors of rows of the unit cube (n, columns)."""
-        return self.features.embed(self.coordinates.points(rows))
+    def embed(self, rows: Array, rungs: Array | float = 0.0) -> Embedded:
+        """The model's vectors of rows of the unit cube (n, columns) on rungs (n,), or all on one."""
+        return self.features.embed(self.coordinates.points(rows), np.broadcast_to(np.float64(rungs), (len(rows),)))
 
     @cached_property
     def number_columns(self) -> Indices:

@@ -1,5 +1,6 @@
 """The numerics of the Gaussian process, each against an independent computation; and the output warping."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -14,16 +15,24 @@ MIXED = Features(np.array([0, 3, 0, 0, 2]), np.array([False, False, True, False,
 NUMBERS = Features(np.zeros(2, dtype=np.intp), np.zeros(2, dtype=np.bool_))
 CATEGORIES = Features(np.array([3, 4]), np.array([False, False]))
 NOTHING_OPTIONAL = [NUMBERS, CATEGORIES]
-ALL = pytest.mark.parametrize("features", [MIXED, *NOTHING_OPTIONAL], ids=["mixed", "numbers", "categories"])
+GRADED = dataclasses.replace(MIXED, graded=True)
+ALL = pytest.mark.parametrize(
+    "features", [MIXED, *NOTHING_OPTIONAL, GRADED], ids=["mixed", "numbers", "categories", "graded"]
+)
 
 
 def points(features: Features, n: int, seed: int = 0) -> Array:
+    """(n, d + 1): points, and last the rung of each."""
     rng = np.random.default_rng(seed)
     Z = np.where(features.is_number, rng.random((n, len(features.levels))), 0.0)
     for j in np.flatnonzero(~features.is_number):
         Z[:, j] = rng.integers(features.levels[j], size=n)
     Z[np.ix_(rng.random(n) < 0.4, features.optional)] = np.nan
-    return Z
+    return np.column_stack([Z, rng.integers(4, size=n)])
+
+
+def embed(features: Features, Z: Array) -> Embedded:
+    return features.embed(Z[:, :-1], Z[:, -1])
 
 
 def some_theta(features: Features, seed: int = 0) -> Array:
@@ -51,7 +60,12 @@ def kernel_by_hand(features: Features, theta: Array, p: Array, q: Array) -> floa
                 mismatches += hyper.w[groups - 1]
             number += 1
     r = math.sqrt(5 * squares)
-    return hyper.signal * (1 + r + r * r / 3) * math.exp(-r) * math.exp(-mismatches)
+    kernel = hyper.signal * (1 + r + r * r / 3) * math.exp(-r) * math.exp(-mismatches)
+    if features.graded:
+        apart = abs(p[-1] - q[-1])
+        kernel *= (1 + hyper.c * math.exp(-apart / hyper.l)) / (1 + hyper.c)
+        kernel += math.exp(-apart / 3)
+    return kernel
 
 
 def gram(features: Features, theta: Array, A: Array, B: Array) -> Array:
@@ -62,15 +76,15 @@ def by_hand(features: Features, theta: Array, Z: Array, y: Array, Q: Array) -> t
     hyper = Hyper.of(theta, features)
     K = gram(features, theta, Z, Z) + (hyper.noise + gp.JITTER * hyper.signal) * np.eye(len(Z))
     k = gram(features, theta, Q, Z)
-    return k @ np.linalg.solve(K, y), hyper.signal - np.einsum("ij,ji->i", k, np.linalg.solve(K, k.T))
+    return k @ np.linalg.solve(K, y), hyper.signal + features.graded - np.einsum("ij,ji->i", k, np.linalg.solve(K, k.T))
 
 
 @ALL
 def test_posterior(features: Features) -> None:
     Z, Q, y = points(features, 15), points(features, 9, 1), np.random.default_rng(2).standard_normal(15)
     theta = some_theta(features)
-    posterior = Posterior.of(features, theta, features.embed(Z), y)
-    mean, variance = posterior.predict(features.embed(Q))
+    posterior = Posterior.of(features, theta, embed(features, Z), y)
+    mean, variance = posterior.predict(embed(features, Q))
     expected_mean, expected_variance = by_hand(features, theta, Z, y, Q)
     np.testing.assert_allclose(mean, expected_mean, atol=1e-7)
     np.testing.assert_allclose(variance, expected_variance, atol=1e-7)
@@ -88,7 +102,7 @@ def test_loss_is_minus_the_log_posterior(features: Features) -> None:
         return float(-multivariate_normal(np.zeros(12), K).logpdf(y) - norm(mean, std).logpdf(t).sum())
 
     constants = 6 * math.log(2 * math.pi) + float(np.log(std * math.sqrt(2 * math.pi)).sum())
-    loss, _ = Objective(features, features.embed(Z), y)(theta)
+    loss, _ = Objective(features, embed(features, Z), y)(theta)
     assert loss + constants == pytest.approx(exact(theta, K), rel=1e-9)
 
 
@@ -96,23 +110,23 @@ def test_loss_is_minus_the_log_posterior(features: Features) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_gradient_of_the_loss(features: Features, seed: int) -> None:
     Z, y = points(features, 40, seed), np.random.default_rng(seed).standard_normal(40)
-    objective, theta, step = Objective(features, features.embed(Z), y), some_theta(features, seed), 1e-5
+    objective, theta, step = Objective(features, embed(features, Z), y), some_theta(features, seed), 1e-5
     _, gradient = objective(theta)
     numeric = [(objective(theta + e)[0] - objective(theta - e)[0]) / (2 * step) for e in step * np.eye(len(theta))]
     # Among few categories points repeat, the loss is large, and its differences have that much less precision.
     np.testing.assert_allclose(gradient, numeric, rtol=1e-5, atol=1e-5 + 1e-7 * np.abs(gradient).max())
 
 
-@pytest.mark.parametrize("features", [MIXED, NUMBERS], ids=["mixed", "numbers"])
+@pytest.mark.parametrize("features", [MIXED, NUMBERS, GRADED], ids=["mixed", "numbers", "graded"])
 def test_gradients_of_the_posterior(features: Features) -> None:
     Z, y = points(features, 20), np.random.default_rng(2).standard_normal(20)
-    posterior = Posterior.of(features, some_theta(features), features.embed(Z), y)
-    posterior = posterior.believing(features.embed(points(features, 1, 5)))
-    numbers, marks = features.embed(points(features, 6, 1))
-    mean, variance, by_mean, by_variance = posterior.gradients(Embedded(numbers, marks))
-    np.testing.assert_allclose((mean, variance), posterior.predict(Embedded(numbers, marks)), atol=1e-9)
+    posterior = Posterior.of(features, some_theta(features), embed(features, Z), y)
+    posterior = posterior.believing(embed(features, points(features, 1, 5)))
+    numbers, marks, rungs = embed(features, points(features, 6, 1))
+    mean, variance, by_mean, by_variance = posterior.gradients(Embedded(numbers, marks, rungs))
+    np.testing.assert_allclose((mean, variance), posterior.predict(Embedded(numbers, marks, rungs)), atol=1e-9)
     for j, e in enumerate(1e-6 * np.eye(features.n_numbers)):
-        up, down = (posterior.predict(Embedded(numbers + sign * e, marks)) for sign in (1, -1))
+        up, down = (posterior.predict(Embedded(numbers + sign * e, marks, rungs)) for sign in (1, -1))
         np.testing.assert_allclose(by_mean[:, j], (up[0] - down[0]) / 2e-6, atol=1e-6)
         np.testing.assert_allclose(by_variance[:, j], (up[1] - down[1]) / 2e-6, atol=1e-6)
 
@@ -120,14 +134,14 @@ def test_gradients_of_the_posterior(features: Features) -> None:
 def test_belief_is_the_posterior_of_what_was_expected() -> None:
     Z, Q, y = points(MIXED, 15), points(MIXED, 30, 1), np.random.default_rng(2).standard_normal(15)
     theta, pending = some_theta(MIXED), points(MIXED, 4, 3)
-    before = after = Posterior.of(MIXED, theta, MIXED.embed(Z), y)
-    embedded = MIXED.embed(Q)
+    before = after = Posterior.of(MIXED, theta, embed(MIXED, Z), y)
+    embedded = embed(MIXED, Q)
     mean, V = before.solve(embedded)
     for row in pending:
-        after = after.believing(MIXED.embed(row[None, :]))
+        after = after.believing(embed(MIXED, row[None, :]))
         V = np.concatenate([V, after.one_more(embedded, V)])
-    expected = before.predict(MIXED.embed(pending))[0]
-    anew = Posterior.of(MIXED, theta, MIXED.embed(np.concatenate([Z, pending])), np.append(y, expected))
+    expected = before.predict(embed(MIXED, pending))[0]
+    anew = Posterior.of(MIXED, theta, embed(MIXED, np.concatenate([Z, pending])), np.append(y, expected))
     np.testing.assert_allclose(after.predict(embedded), anew.predict(embedded), atol=1e-6)
     np.testing.assert_allclose(after.predict(embedded)[0], mean, atol=1e-12)
     np.testing.assert_allclose(after.variance((V * V).sum(axis=0)), after.predict(embedded)[1], atol=1e-9)
@@ -136,12 +150,12 @@ def test_belief_is_the_posterior_of_what_was_expected() -> None:
 def test_two_inactive_agree_and_all_active_ones_are_at_one_price() -> None:
     features = Features(np.zeros(2, dtype=np.intp), np.array([False, True]))
     theta = some_theta(features)
-    Z = np.array([[0.3, np.nan], [0.3, np.nan], [0.3, 0.5]])
-    posterior = Posterior.of(features, theta, features.embed(Z), np.zeros(3))
-    K = posterior.kernel(features.embed(Z))
+    Z = np.array([[0.3, np.nan, 0], [0.3, np.nan, 0], [0.3, 0.5, 0]])
+    posterior = Posterior.of(features, theta, embed(features, Z), np.zeros(3))
+    K = posterior.kernel(embed(features, Z))
     hyper = Hyper.of(theta, features)
     assert K[0, 1] == pytest.approx(hyper.signal)
-    price = -(np.log(K[0, 2]) - np.log(kernel_by_hand(features, theta, Z[0], np.array([0.3, np.nan]))))
+    price = -(np.log(K[0, 2]) - np.log(kernel_by_hand(features, theta, Z[0], np.array([0.3, np.nan, 0]))))
     assert price >= hyper.w[0] - 1e-9
 
 
@@ -149,7 +163,7 @@ def test_the_fit_finds_what_matters() -> None:
     """y depends on column 0 alone, quickly: its length scale becomes short, that of the other long; noise small."""
     Z = points(NUMBERS, 60)
     y = np.sin(12 * Z[:, 0])
-    hyper = Hyper.of(gp.fit(NUMBERS, NUMBERS.embed(Z), y), NUMBERS)
+    hyper = Hyper.of(gp.fit(NUMBERS, embed(NUMBERS, Z), y), NUMBERS)
     assert hyper.v[0] > 30 * hyper.v[1]
     assert hyper.noise < 1e-3
 
@@ -158,14 +172,14 @@ def test_the_fit_learns_noise() -> None:
     """A standard deviation of 0.5 around a sine: false alarm at six standard errors of 300 points."""
     Z = points(NUMBERS, 300)
     y = np.sin(6 * Z[:, 0]) + 0.5 * np.random.default_rng(5).standard_normal(300)
-    assert Hyper.of(gp.fit(NUMBERS, NUMBERS.embed(Z), y), NUMBERS).noise == pytest.approx(0.25, abs=6 * 0.25 * 0.082)
+    assert Hyper.of(gp.fit(NUMBERS, embed(NUMBERS, Z), y), NUMBERS).noise == pytest.approx(0.25, abs=6 * 0.25 * 0.082)
 
 
 def test_the_fit_climbs_and_repeats() -> None:
     Z, y = points(MIXED, 40), np.random.default_rng(1).standard_normal(40)
-    objective, theta = Objective(MIXED, MIXED.embed(Z), y), gp.fit(MIXED, MIXED.embed(Z), y)
+    objective, theta = Objective(MIXED, embed(MIXED, Z), y), gp.fit(MIXED, embed(MIXED, Z), y)
     assert objective(theta)[0] < objective(gp.prior(MIXED)[0])[0]
-    np.testing.assert_array_equal(gp.fit(MIXED, MIXED.embed(Z), y), theta)
+    np.testing.assert_array_equal(gp.fit(MIXED, embed(MIXED, Z), y), theta)
 
 
 @ALL
@@ -173,9 +187,9 @@ def test_repeated_points_and_constant_targets(features: Features) -> None:
     Z = np.repeat(points(features, 1), 50, axis=0)
     with np.errstate(divide="raise", invalid="raise", over="raise"):
         for y in (np.zeros(50), np.arange(50) / 25 - 1):
-            theta = gp.fit(features, features.embed(Z), y)
-            mean, variance = Posterior.of(features, theta, features.embed(Z), y).predict(
-                features.embed(points(features, 5))
+            theta = gp.fit(features, embed(features, Z), y)
+            mean, variance = Posterior.of(features, theta, embed(features, Z), y).predict(
+                embed(features, points(features, 5))
             )
             assert np.isfinite(mean).all() and (variance > 0).all()
 

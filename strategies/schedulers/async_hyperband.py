@@ -1,0 +1,80 @@
+"""Asynchronous Hyperband: its most aggressive bracket and the one without early stopping, side by side.
+
+Successive halving finds good regions soon, but what it learns at low fidelities is biased, and a good configuration
+must win at every rung to be trained in full. Full trainings of what a model thinks best have neither flaw, but a model
+needs many results before it thinks well. Here workers are shared between both, and a searcher that learns from all
+rungs learns from both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from strategies.actions import Continue, Verdict, fidelity_text
+from strategies.errors import InvalidInput
+from strategies.schedulers.asha import Asha
+from strategies.schedulers.base import New, Next
+from strategies.schedulers.rungs import Fidelity
+from strategies.trials import TrialTable
+
+HALVING, FULL = 0, 1  # the brackets
+ANEW_RUNGS = 3  # at most, where each rung is paid in full
+
+
+@dataclass(frozen=True)
+class AsyncHyperband(Asha):
+    """Asha, and beside it trials that go straight to the full budget.
+
+    Where trials resume, the second kind begins once the first has brought a trial to `max_budget`; then it gets
+    `share` of the workers, or of the budget if there is but one worker at a time.
+    Where each rung is trained to from nothing, rungs cost half as much again as a full training, so that halving only
+    serves to begin with: for `warmup` results, on the upper three rungs.
+
+    share: of the workers, for full trainings.
+    warmup: results of halving before all trials are full trainings, where rungs are paid in full.
+    """
+
+    name: ClassVar[str] = "async_hyperband"
+
+    share: float = 0.5
+    warmup: int = 4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.share < 1:
+            raise InvalidInput(f"share, of the workers for full trainings, must be between 0 and 1; got {self.share!r}")
+        if isinstance(self.warmup, bool) or not isinstance(self.warmup, int) or self.warmup < 0:
+            raise InvalidInput(f"warmup must be a whole number of at least 0; got warmup={self.warmup!r}")
+
+    def rungs(self, fidelity: Fidelity) -> tuple[float, ...]:
+        ladder = super().rungs(fidelity)
+        return ladder if fidelity.resumable else ladder[-ANEW_RUNGS:]
+
+    def next(self, table: TrialTable, fidelity: Fidelity) -> Next:
+        if table.exhausted or not self._full_is_due(table, fidelity):
+            return super().next(table, fidelity)
+        ladder = self.rungs(fidelity)
+        until = ladder[0] if fidelity.resumable else ladder[-1]
+        return New(FULL, until, f"a new configuration, straight to {fidelity_text(ladder[-1])}")
+
+    def verdict(self, table: TrialTable, fidelity: Fidelity, trial: int) -> Verdict:
+        row = table.trials[trial]
+        if row.bracket == HALVING:
+            return super().verdict(table, fidelity, trial)
+        unfit = self._unfit(table, fidelity, trial)
+        if unfit:
+            return unfit
+        ladder = self.rungs(fidelity)
+        until = ladder[ladder.index(row.until) + 1]
+        return Continue(trial, until, f"goes straight to {fidelity_text(ladder[-1])}")
+
+    def _full_is_due(self, table: TrialTable, fidelity: Fidelity) -> bool:
+        ladder = self.rungs(fidelity)
+        if not fidelity.resumable:
+            return len(table.rung(HALVING, ladder[0]).ranking) >= self.warmup
+        if not table.rung(HALVING, ladder[-1]).ranking:
+            return False
+        if table.running:
+            return table.busy[FULL] < self.share * (table.running + 1)
+        return table.granted[FULL] <= self.share * (table.granted[FULL] + table.granted[HALVING])
