@@ -18,13 +18,16 @@ from strategies.searchers.gp import GP
 from strategies.searchers.grid import Grid
 from strategies.searchers.hpbandster import HpBandSter
 from strategies.searchers.kde import KDE
+from strategies.searchers.priorband import PriorBand
 from strategies.searchers.random import Random
 from strategies.searchers.sobol import Sobol
 from strategies.searchers.tpe import TPE
 
 T = TypeVar("T")
 
-SEARCHERS: dict[str, type[Searcher]] = {cls.name: cls for cls in (Random, Grid, Sobol, KDE, TPE, GP, HpBandSter)}
+SEARCHERS: dict[str, type[Searcher]] = {
+    cls.name: cls for cls in (Random, Grid, Sobol, KDE, TPE, GP, PriorBand, HpBandSter)
+}
 SCHEDULERS: dict[str, type[Scheduler]] = {
     cls.name: cls for cls in (Fifo, SuccessiveHalving, Hyperband, Asha, AshaStopping)
 }
@@ -40,6 +43,7 @@ PRESETS: dict[str, Callable[[], Scheduler]] = {
     "asha": Asha,
     "asha_stopping": AshaStopping,
     "bohb": lambda: Hyperband(searcher=KDE()),
+    "priorband": lambda: Hyperband(searcher=PriorBand()),
     "hpbandster": lambda: Hyperband(searcher=HpBandSter()),
 }
 ALIASES = {"successive_halving": "sh", "fifo": "random"}

@@ -52,8 +52,9 @@ class Strategy:
         action = self.algo.next(self.table, self.problem.fidelity)
         if not isinstance(action, New):
             return action
-        space = self.problem.space
-        row = self.algo.searcher.suggest(Context(space, self.history, self.problem.seed, action.until))
+        space, max_budget = self.problem.space, self.problem.fidelity.max_budget
+        context = Context(space, self.history, self.problem.seed, action.until, max_budget)
+        row = self.algo.searcher.suggest(context)
         return Start(len(self.table.trials), space.decode(row), action.until, action.bracket, action.reason)
 
     def verdict(self, trial: int) -> Verdict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
@@ -18,12 +19,14 @@ class Context:
 
     history: results at every fidelity, and what runs now (`history.pending`).
     seed: the experiment's seed.  until: the milestone at which the new trial will report first.
+    max_budget: of a full training; inf if a trial runs until it ends by itself.
     """
 
     space: SearchSpace
     history: History
     seed: int
     until: float
+    max_budget: float = math.inf
 
     @property
     def number(self) -> int:
@@ -43,6 +46,7 @@ class Searcher(ABC):
     """
 
     name: ClassVar[str]
+    uses_priors: ClassVar[bool] = False  # whether it makes something of what users believe (`space.prior`)
 
     @abstractmethod
     def suggest(self, context: Context) -> Array:

@@ -93,10 +93,11 @@ class TPE(Searcher):
     startup: results that are needed; before, configurations are random.
     good_fraction, max_good: how many of the results are good: that share of all, rounded up, at most `max_good`.
     candidates: how many are compared for one suggestion.
-    prior_weight: of the prior kernel, uniform over the space; that of a result is 1.
+    prior_weight: of the prior kernel: what users believe (`prior=`), uniform without. That of a result is 1.
     """
 
     name: ClassVar[str] = "tpe"
+    uses_priors: ClassVar[bool] = True
 
     startup: int = 10
     good_fraction: float = 0.1
@@ -119,7 +120,7 @@ class TPE(Searcher):
         memory.update(history.X)
         model = self._model(memory, history)
         if model is None:
-            return first_fresh(space.sample(context.rng(), POOL if memory.frame.finite else 1), memory.seen)
+            return self._first(memory, context)
         pool = self._pool(memory, model, context)
         # The pool is in random order: any part of it will do, and each sharer's is another.
         first = context.number % SHARERS * self.candidates
@@ -133,6 +134,15 @@ class TPE(Searcher):
             return found
         # All that l reaches was tried: of a small space, what is left of it; else the best once more.
         return first_fresh(np.concatenate([pool.rows[best[:1]], space.sample(context.rng(), POOL)]), memory.seen)
+
+    def _first(self, memory: Memory, context: Context) -> Array:
+        """Before there is a model: random; where users have priors, first their mode, then half are theirs."""
+        space, draws = context.space, POOL if memory.frame.finite else 1
+        if not space.prior.informed or context.number % 2:
+            return first_fresh(space.sample(context.rng(), draws), memory.seen)
+        if not context.number:
+            return space.prior.mode
+        return first_fresh(space.prior.sample(context.rng(), draws), memory.seen)
 
     def _model(self, memory: Memory, history: History) -> Model | None:
         """The model of the results so far; None while they are too few, or all of them failures."""
