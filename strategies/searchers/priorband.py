@@ -105,8 +105,9 @@ class PriorBand(Searcher):
 
     def _mutants(self, space: SearchSpace, incumbent: Array, rng: np.random.Generator) -> Array:
         """(n, d) allowed rows, each the incumbent with some parameters changed; random ones if there are none."""
+        active = space.free[~np.isnan(incumbent[space.free])]
         change = rng.random((DRAWS, space.dim)) < self.mutation_rate
-        change[np.arange(DRAWS), space.free[rng.integers(len(space.free), size=DRAWS)]] = True
+        change[np.arange(DRAWS), rng.choice(active, size=DRAWS)] = True
         draws = rng.random((DRAWS, space.dim))
         near = space.prior.around(incumbent, self.mutation_spread).warp(draws)
         for j, column in enumerate(space.columns):
