@@ -179,7 +179,7 @@ def _choose_algo(
         early, full = ("priorband", "tpe") if priors else ("bohb", "kde")
         why = "max_budget allows early stopping" if max_budget else "no max_budget: full trainings only"
         algo = early if max_budget else full
-        note = f"algo: auto picked {algo} ({'the space has priors; ' if priors else ''}{why})"
+        note = f"algo: auto picked {algo} ({'priors; ' if priors else ''}{why})"
     chosen = resolve_algo(algo)
     if priors and not chosen.searcher.uses_priors:
         able = ", ".join(name for name, searcher in SEARCHERS.items() if searcher.uses_priors)
