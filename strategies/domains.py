@@ -1,7 +1,8 @@
 """What a parameter may be, as users write it: `uniform(0, 1)`, `choice([...])`, `.when(...)`, `Space`.
 
-Domains are frozen, know nothing of their parameter's name, and check themselves when they are made. The
-standard library only: workers import this. `space_builder` turns a dict of domains into a `SearchSpace`.
+Domains are frozen, know nothing of their parameter's name, and check themselves when they are made. Each takes
+`prior=`, what is believed of it: a value, or (value, confidence), see `Prior`. The standard library only: workers
+import this. `space_builder` turns a dict of domains into a `SearchSpace`.
 """
 
 import dataclasses

@@ -5,11 +5,12 @@ Notation
     r  the rung at which the new trial reports first, 0 the lowest        eta  the reduction factor
     p_U, p_prior, p_inc  the shares of the three
 
-    p_U = 1 / (1 + eta^r)                                                   (section 4: half at the foot, little on top)
+    p_U = 1 / (1 + eta^r)                                                   half at the foot, little on top
     p_prior : p_inc = S_prior : S_inc,      S = sum_i w_i p(x_i),           w = k, k - 1, ..., 1
 
 where x_1, ..., x_k are the best 1/eta (at least eta) of the highest rung with eta results, and p is the density of the
-prior, or of the same prior moved to the incumbent. Before the first full training p_inc is 0.
+prior, or of the same prior moved to the incumbent. Before the first full training p_inc is 0. (Their code waits for the
+cost of a bracket as well; under Hyperband that comes to the same.)
 
 Differences from the paper's code (NePS), which draws with a global generator: the incumbent is the best full training,
 not the least value at any rung; a mutation changes at least one parameter; a configuration that was tried before gives
@@ -44,6 +45,16 @@ class Shares:
 @dataclass(frozen=True)
 class PriorBand(Searcher):
     """Without any prior it is random search that turns to the incumbent, as far as that finds better ones.
+
+    Measured by `benchmarks.priors` with hyperband on the augmented Hartmann 6 (8 workers, a budget of 48 full
+    trainings, 40 seeds): the mean regret after a ninth of the budget and at its end, each +- 0.02.
+
+    - Random search .55, .38; this without priors .54, .21.
+    - Priors of medium confidence that miss each coordinate of the optimum by a normal of 0.1: .25, .15.
+    - Priors of high confidence in the far corner: .68, .27.
+
+    The settings are the paper's. On tasks as smooth (Hartmann 6 and Branin, 16 seeds) log10 of the final regret is 0.19
+    +- 0.06 lower with a `mutation_spread` of 0.1, and 0.16 +- 0.04 higher with a `mutation_rate` of 1.
 
     eta: the reduction factor, the scheduler's.
     mutation_rate: the chance of each of the incumbent's parameters to change in a mutation.

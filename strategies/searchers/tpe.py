@@ -90,7 +90,10 @@ class TPE(Searcher):
       fidelity with 10 results alone (BOHB's way): -0.84. On 12 seeds: with 6 results -0.72; with 6, and all that stayed
       lower taken for bad, -0.88; random search -0.54; `KDE` -0.63.
 
-    startup: results that are needed; before, configurations are random.
+    - Users' priors (`prior=`) are the prior kernel of both l and g. In l alone: no difference in eight comparisons (40
+      seeds each; Hartmann 6 and Branin, right and wrong priors; at most 0.07 +- 0.04).
+
+    startup: results that are needed; before, configurations are random, and half of them from the priors, if any.
     good_fraction, max_good: how many of the results are good: that share of all, rounded up, at most `max_good`.
     candidates: how many are compared for one suggestion.
     prior_weight: of the prior kernel: what users believe (`prior=`), uniform without. That of a result is 1.
