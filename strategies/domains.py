@@ -357,9 +357,11 @@ def _believed_int(label: str, value: Any, domain: Int) -> int:
 
 
 def _check_believed(label: str, value: float, low: float, high: float, q: float | None) -> None:
-    if not low <= value <= high:
-        raise InvalidInput(f"{label}: prior must be between {low:g} and {high:g}; got prior={value:g}")
-    if q is not None and not math.isclose(round(value / q) * q, value, rel_tol=1e-9, abs_tol=1e-9 * q):
+    first, last = (low, high) if q is None else (k * q for k in multiples(low, high, q))
+    slack = 0.0 if q is None else 1e-9 * q
+    if not first - slack <= value <= last + slack:
+        raise InvalidInput(f"{label}: prior must be between {first:g} and {last:g}; got prior={value:g}")
+    if q is not None and not math.isclose(round(value / q) * q, value, rel_tol=1e-9, abs_tol=slack):
         raise InvalidInput(f"{label}: prior must be a multiple of q={q:g}; got prior={value:g}")
 
 

@@ -97,7 +97,10 @@ def column_prior(column: Column) -> ColumnPrior | None:
     """What is believed of a column."""
     if column.prior is None:
         return None
-    centre = column.units(np.array([column.code(column.prior.value)]))[0]
+    value = column.prior.value
+    if column.is_number and column.q is None:  # its bounds may be rounded inwards
+        value = min(max(value, column.lower), column.upper)
+    centre = column.units(np.array([column.code(value)]))[0]
     return ColumnPrior(float(centre), column.prior.spread, _categories(column))
 
 

@@ -298,15 +298,12 @@ def _plain_hyperparameter(hp: Document) -> Document:
     if kind == "constant":
         return _constant(name, json_value(hp["value"], name))
     if kind in ("uniform_float", "uniform_int"):
-        low, high, log = hp["lower"], hp["upper"], bool(hp["log"])
+        low, high, log, q = hp["lower"], hp["upper"], bool(hp["log"]), meta.get("q")
 
         def number(prior: Any) -> Domain:
-            q = meta.get("q")
-            return (
-                Float(low, high, log, q, prior=prior)
-                if kind == "uniform_float"
-                else Int(low, high, log, q or 1, prior=prior)
-            )
+            if kind == "uniform_float":
+                return Float(low, high, log, q, prior=prior)
+            return Int(low, high, log, q or 1, prior=prior)
 
         return {
             "type": kind,

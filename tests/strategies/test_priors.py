@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import pickle
@@ -11,11 +12,13 @@ from typing import Any
 import ConfigSpace
 import numpy as np
 import pytest
+from hypothesis import given, settings, strategies as st
 from ray import tune
 from scipy import stats
 
 from strategies.columns import Array
 from strategies.domains import (
+    Domain,
     Prior,
     Space,
     choice,
@@ -34,6 +37,7 @@ from strategies.space import SearchSpace
 from strategies.space_builder import as_space
 
 from ray_hpo.spaces import to_space
+from tests.strategies.test_space import float_domains, int_domains
 
 EVERYTHING = {
     "uniform": uniform(-1, 3, prior=0.5),
@@ -264,6 +268,26 @@ def test_a_forbidden_mode_gives_way_to_the_likeliest_that_is_allowed() -> None:
     assert space.allowed(mode[None, :])[0]
     some = space.sample(np.random.default_rng(1), 200)
     assert space.prior.logpdf(mode[None, :])[0] > np.quantile(space.prior.logpdf(some), 0.95)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.one_of(float_domains(), int_domains()), st.floats(0, 1), st.sampled_from(["low", "high", 0.001, 1.0]))
+def test_any_value_of_any_domain_can_be_believed_in(domain: Domain, u: float, confidence: str | float) -> None:
+    plain = as_space({"x": domain})
+    value = plain.decode(plain.canonical(np.array([[u]]))[0])["x"]
+    space = as_space({"x": dataclasses.replace(domain, prior=(value, confidence))})
+    assert space.decode(space.prior.mode) == {"x": value}
+    rows = space.sample(np.random.default_rng(0), 20)
+    assert np.isfinite(space.prior.logpdf(rows)).all()
+    drawn = space.prior.sample(np.random.default_rng(0), 20)
+    np.testing.assert_array_equal(space.canonical(drawn), drawn)
+    assert space.prior.logpdf(drawn).mean() >= space.prior.logpdf(rows).mean() - 1
+
+
+@pytest.mark.parametrize("value", [1e10 / 3, 2e10 / 3])
+def test_a_bound_can_be_believed_in_although_it_is_rounded(value: float) -> None:
+    space = as_space({"x": uniform(1e10 / 3, 2e10 / 3, prior=value)})
+    assert space.decode(space.prior.mode)["x"] == pytest.approx(value)
 
 
 def test_nothing_is_believed_without_priors() -> None:
