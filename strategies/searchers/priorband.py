@@ -77,7 +77,7 @@ class PriorBand(Searcher):
 
     def suggest(self, context: Context) -> Array:
         space, rng = context.space, context.rng()
-        if space.prior.informed and not context.number:
+        if space.prior.informed and not _is_among(space.prior.mode, context.history.X):
             return space.prior.mode
         incumbent = best_full_training(context)
         shares = self.shares(context, incumbent)
@@ -148,11 +148,15 @@ def best_full_training(context: Context) -> Array | None:
 
 
 def _first_new(rows: Array, known: Array) -> Array:
-    """The first of the rows (m, d) that is not among the known (n, d), but for rounding; else the first."""
-    filled = np.nan_to_num(known, nan=-1.0)
-    fresh = (row for row in rows if not (np.abs(filled - np.nan_to_num(row, nan=-1.0)) < 1e-9).all(axis=1).any())
-    found: Array = next(fresh, rows[0])
+    """The first of the rows (m, d) that is not among the known (n, d); else the first."""
+    found: Array = next((row for row in rows if not _is_among(row, known)), rows[0])
     return found
+
+
+def _is_among(row: Array, known: Array) -> bool:
+    """Whether the row (d,) is one of the known (n, d), but for rounding."""
+    distance = np.abs(np.nan_to_num(known, nan=-1.0) - np.nan_to_num(row, nan=-1.0))
+    return bool((distance < 1e-9).all(axis=1).any())
 
 
 def _log_sum(logs: Array) -> float:

@@ -141,11 +141,10 @@ class TPE(Searcher):
     def _first(self, memory: Memory, context: Context) -> Array:
         """Before there is a model: random; where users have priors, first their mode, then half are theirs."""
         space, draws = context.space, POOL if memory.frame.finite else 1
-        if not space.prior.informed or context.number % 2:
-            return first_fresh(space.sample(context.rng(), draws), memory.seen)
-        if not context.number:
+        if space.prior.informed and identities(space.prior.mode[None, :])[0] not in memory.seen:
             return space.prior.mode
-        return first_fresh(space.prior.sample(context.rng(), draws), memory.seen)
+        source = space.prior if context.number % 2 == 0 else space
+        return first_fresh(source.sample(context.rng(), draws), memory.seen)
 
     def _model(self, memory: Memory, history: History) -> Model | None:
         """The model of the results so far; None while they are too few, or all of them failures."""

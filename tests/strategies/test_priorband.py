@@ -131,8 +131,13 @@ def test_scores_that_underflow() -> None:
 # --- what is drawn ---------------------------------------------------------------------------------------
 
 
-def test_the_first_is_the_mode() -> None:
-    np.testing.assert_array_equal(PriorBand().suggest(context(BELIEVED, History(4))), BELIEVED.prior.mode)
+def test_the_mode_comes_first_and_once() -> None:
+    history, mode = History(BELIEVED.dim), BELIEVED.prior.mode
+    np.testing.assert_array_equal(PriorBand().suggest(context(BELIEVED, history)), mode)
+    history.start(BELIEVED.sample(np.random.default_rng(0), 1)[0], 1.0)
+    np.testing.assert_array_equal(PriorBand().suggest(context(BELIEVED, history)), mode, "users' own points go before")
+    history.start(mode, 1.0)
+    assert not np.array_equal(PriorBand().suggest(context(BELIEVED, history)), mode, equal_nan=True)
 
 
 def test_half_are_from_the_prior_at_the_foot() -> None:
@@ -140,7 +145,7 @@ def test_half_are_from_the_prior_at_the_foot() -> None:
 
     Of 1,000, 649 +- 15 are expected: a false alarm beyond 6 standard deviations has a chance of 2e-9.
     """
-    history = finished(BELIEVED, BELIEVED.sample(np.random.default_rng(0), 1), [1.0], fidelity=1.0)
+    history = finished(BELIEVED, BELIEVED.prior.mode[None, :], [1.0], fidelity=1.0)
     rows = suggestions(BELIEVED, history, 1_000)
     near = int((np.abs(rows[:, 3] - 0.3) < 0.15).sum())
     assert abs(near - 649) < 6 * 15.1
@@ -203,6 +208,7 @@ def test_priors_in_every_kind_of_space() -> None:
     assert believed.prior.informed
     rows = believed.prior.sample(np.random.default_rng(0), 200)
     assert believed.allowed(rows).all()
+    rows[0] = believed.prior.mode
     history = finished(believed, rows, [float(np.nansum(row)) for row in rows])
     suggestions(believed, history, 100)
 
