@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from strategies.searchers.grid import Grid as Grid
     from strategies.searchers.hpbandster import HpBandSter as HpBandSter
     from strategies.searchers.kde import KDE as KDE
+    from strategies.searchers.priorband import PriorBand as PriorBand
     from strategies.searchers.random import Random as Random
     from strategies.searchers.sobol import Sobol as Sobol
     from strategies.searchers.tpe import TPE as TPE
@@ -78,6 +79,7 @@ _PUBLIC = {
     "strategies.searchers.grid": "Grid",
     "strategies.searchers.hpbandster": "HpBandSter",
     "strategies.searchers.kde": "KDE",
+    "strategies.searchers.priorband": "PriorBand",
     "strategies.searchers.random": "Random",
     "strategies.searchers.sobol": "Sobol",
     "strategies.searchers.tpe": "TPE",

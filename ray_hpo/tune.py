@@ -12,7 +12,7 @@ from typing import Any, Literal
 from rich.console import Console
 
 from strategies.points import first_points
-from strategies.registry import resolve_algo
+from strategies.registry import SEARCHERS, resolve_algo
 from strategies.schedulers.base import Scheduler
 from strategies.searchers.base import Searcher
 from strategies.space import SearchSpace
@@ -74,9 +74,10 @@ def tune_run(
             `train(config, budget)`; a class with setup, step, save and load; or anything written for Ray Tune.
             Without one, a function that runs a trainable is returned, which also serves as a decorator.
         metric, mode: which reported number to minimise ("min") or maximise ("max").
-        algo: "random", "grid", "sobol", "kde", "tpe", "gp", "cmaes", "sh", "hyperband", "asha", "asha_stopping",
-            "bohb", "dehb", "hpbandster"; a searcher; or a scheduler with its searcher, as in
-            `Hyperband(searcher=KDE())`. "auto" takes bohb if there is a `max_budget`, kde on full trainings if not.
+        algo: "random", "grid", "sobol", "kde", "tpe", "gp", "cmaes", "sh", "hyperband", "asha", "asha_stopping", "bohb",
+            "dehb", "mobster", "priorband", "hpbandster"; a searcher; or a scheduler with its searcher, as in
+            `Hyperband(searcher=KDE())`. "auto" takes bohb if there is a `max_budget`, kde on full trainings if not;
+            and priorband or tpe where the space has priors, which these two use.
         max_budget, min_budget: the budget of a full training, and the least after which trials are compared; in reports
             (epochs), or in whatever `fidelity` counts. Whole numbers make whole milestones.
         num_trials, time_limit, total_budget: limits, whichever comes first: configurations; seconds or "1h30m"; units
@@ -112,7 +113,7 @@ def tune_run(
         return lambda trainable: tune_run(space, trainable, **options)
     console = Console() if progress else None
     searched = to_space(space)
-    chosen = _choose_algo(algo, max_budget, console)
+    chosen = _choose_algo(algo, max_budget, searched.prior.informed, console)
     if num_trials is None and time_limit is None and total_budget is None and chosen.searcher.size(searched) is None:
         num_trials = DEFAULT_TRIALS
     spec = Spec(
@@ -188,15 +189,22 @@ def resume(
     return drive(folder, spec, _executor(executor, trainable), limits, console)
 
 
-def _choose_algo(algo: str | Searcher | Scheduler, max_budget: float | None, console: Console | None) -> Scheduler:
-    if algo != "auto":
-        return resolve_algo(algo)
-    picked, why = (
-        ("bohb", "max_budget allows early stopping") if max_budget else ("kde", "no max_budget: full trainings only")
-    )
-    if console is not None:
-        console.print(f"algo: auto picked {picked} ({why})", markup=False, highlight=False)
-    return resolve_algo(picked)
+def _choose_algo(
+    algo: str | Searcher | Scheduler, max_budget: float | None, priors: bool, console: Console | None
+) -> Scheduler:
+    note = None
+    if algo == "auto":
+        early, full = ("priorband", "tpe") if priors else ("bohb", "kde")
+        why = "max_budget allows early stopping" if max_budget else "no max_budget: full trainings only"
+        algo = early if max_budget else full
+        note = f"algo: auto picked {algo} ({'priors; ' if priors else ''}{why})"
+    chosen = resolve_algo(algo)
+    if priors and not chosen.searcher.uses_priors:
+        able = ", ".join(name for name, searcher in SEARCHERS.items() if searcher.uses_priors)
+        note = f"algo: {chosen.searcher.name} does not use the space's priors; these do: {able}"
+    if note and console is not None:
+        console.print(note, markup=False, highlight=False)
+    return chosen
 
 
 def _refuse_changes(recorded: SearchSpace, given: SearchSpace) -> None:

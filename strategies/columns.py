@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from strategies.domains import identity, multiples, shorten
+from strategies.domains import Prior, identity, multiples, shorten
 from strategies.errors import InvalidInput
 
 Array: TypeAlias = NDArray[np.float64]
@@ -48,6 +48,7 @@ class Column:
     scale: float = 0.0
     decimals: int = 0  # of a continuous, linear float
     index: Mapping[tuple[str, Any], int] = field(default_factory=dict, repr=False, compare=False)
+    prior: Prior | None = None
 
     @property
     def is_number(self) -> bool:
@@ -71,6 +72,13 @@ class Column:
         if self.q is None and self.kind == "float":
             return np.clip((codes - self.offset) / self.scale, 0.0, 1.0)
         return (codes - self.first + 0.5) / self.n_values
+
+    @property
+    def edges(self) -> Array:
+        """(K + 1,) where the bins of its K values meet in the unit cube, K > 0."""
+        edges = self.units(self.first + np.arange(self.n_values + 1, dtype=np.float64) - 0.5)
+        edges[[0, -1]] = 0.0, 1.0
+        return edges
 
     def value(self, code: float) -> Any:
         """The plain Python value of a code."""
@@ -120,14 +128,25 @@ class Column:
         """The domain as a user would write it."""
         if self.kind == "constant":
             return repr(self.values[0])
+        prior = _describe_prior(self.prior)
         if self.values:
-            return f"{'choice' if self.kind == 'categorical' else 'ordinal'}({list(self.values)!r})"
+            return f"{'choice' if self.kind == 'categorical' else 'ordinal'}({list(self.values)!r}{prior})"
         log = "log" if self.log else ""
         if self.kind == "int":
             low, high = int(self.lower), int(self.upper)
-            return f"{log}randint({low}, {high + 1})" if self.q == 1 else f"q{log}randint({low}, {high}, {self.q:g})"
+            if self.q == 1:
+                return f"{log}randint({low}, {high + 1}{prior})"
+            return f"q{log}randint({low}, {high}, {self.q:g}{prior})"
         bounds = f"{self.lower!r}, {self.upper!r}"
-        return f"{log}uniform({bounds})" if self.q is None else f"q{log}uniform({bounds}, {self.q!r})"
+        return f"{log}uniform({bounds}{prior})" if self.q is None else f"q{log}uniform({bounds}, {self.q!r}{prior})"
+
+
+def _describe_prior(prior: Prior | None) -> str:
+    """The end of a domain's arguments."""
+    if prior is None:
+        return ""
+    plain = prior.confidence == "medium" and prior.value is not None
+    return f", prior={prior.value!r}" if plain else f", prior=({prior.value!r}, {prior.confidence!r})"
 
 
 def _significant(values: Array) -> Array:
@@ -142,16 +161,17 @@ def _significant(values: Array) -> Array:
 def column_of(hp: Mapping[str, Any]) -> Column:
     """A column from ConfigSpace's JSON for a hyperparameter."""
     meta = hp.get("meta") or {}
+    prior = Prior(*meta["prior"]) if "prior" in meta else None
     kind = _KINDS[hp["type"]]
     if kind not in ("float", "int"):
         stored = [hp["value"]] if kind == "constant" else hp.get("choices", hp.get("sequence"))
         as_json = bool(meta.get("json"))
         values = tuple(json.loads(text) if as_json else text for text in stored)
         index = {identity(value): i for i, value in enumerate(values)}
-        return Column(hp["name"], kind, len(values), values=values, as_json=as_json, index=index)
+        return Column(hp["name"], kind, len(values), values=values, as_json=as_json, index=index, prior=prior)
     log, lower, upper = bool(hp["log"]), hp["lower"], hp["upper"]
     q = meta.get("q", 1 if kind == "int" else None)
-    plain = Column(hp["name"], kind, 0, log=log, lower=lower, upper=upper, q=q)
+    plain = Column(hp["name"], kind, 0, log=log, lower=lower, upper=upper, q=q, prior=prior)
     if q is None:
         offset, end = (math.log(lower), math.log(upper)) if log else (lower, upper)
         # Coarse enough that decode(encode(x)) is x in floating point, fine enough for u within 1e-11.

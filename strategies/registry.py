@@ -21,6 +21,7 @@ from strategies.searchers.gp import GP
 from strategies.searchers.grid import Grid
 from strategies.searchers.hpbandster import HpBandSter
 from strategies.searchers.kde import KDE
+from strategies.searchers.priorband import PriorBand
 from strategies.searchers.random import Random
 from strategies.searchers.sobol import Sobol
 from strategies.searchers.tpe import TPE
@@ -28,7 +29,7 @@ from strategies.searchers.tpe import TPE
 T = TypeVar("T")
 
 SEARCHERS: dict[str, type[Searcher]] = {
-    cls.name: cls for cls in (Random, Grid, Sobol, KDE, TPE, GP, CMAES, DE, HpBandSter)
+    cls.name: cls for cls in (Random, Grid, Sobol, KDE, TPE, GP, CMAES, DE, PriorBand, HpBandSter)
 }
 SCHEDULERS: dict[str, type[Scheduler]] = {
     cls.name: cls for cls in (Fifo, SuccessiveHalving, Hyperband, Asha, AshaStopping, AsyncHyperband)
@@ -48,6 +49,7 @@ PRESETS: dict[str, Callable[[], Scheduler]] = {
     "bohb": lambda: Hyperband(searcher=KDE()),
     "dehb": lambda: Hyperband(searcher=DE()),
     "mobster": lambda: AsyncHyperband(searcher=GP()),
+    "priorband": lambda: Hyperband(searcher=PriorBand()),
     "hpbandster": lambda: Hyperband(searcher=HpBandSter()),
 }
 ALIASES = {"successive_halving": "sh", "fifo": "random"}

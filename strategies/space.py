@@ -30,6 +30,7 @@ from strategies.columns import Array, Column, column_of
 from strategies.conditions import Expression, Leaf, Relation, Test, evaluate, from_document, names, render
 from strategies.domains import shorten
 from strategies.errors import InvalidInput
+from strategies.priors import SpacePrior
 
 Mask: TypeAlias = NDArray[np.bool_]
 
@@ -78,15 +79,23 @@ class SearchSpace:
 
     # --- points ---
 
-    def sample(self, rng: np.random.Generator, n: int) -> Array:
+    @cached_property
+    def prior(self) -> SpacePrior:
+        """What the users' `prior=` say; `prior.informed` is False without any."""
+        return SpacePrior.of(self)
+
+    def sample(self, rng: np.random.Generator, n: int, warp: Callable[[Array], Array] | None = None) -> Array:
         """n independent allowed points, canonical, shape (n, d): uniform over the cube, then over conditions.
+
+        warp: makes another distribution over the cube, from points (n, d) of the uniform one.
 
         Raises: InvalidInput if the forbidden clauses leave (next to) nothing of the space.
         """
         found = [np.empty((0, self.dim))]
         missing, batch, in_vain = n, n, 0
         while missing > 0:
-            points = self.canonical(rng.random((batch, self.dim)))
+            points = rng.random((batch, self.dim))
+            points = self.canonical(warp(points) if warp else points)
             points = points[self.allowed(points)]
             in_vain = 0 if len(points) else in_vain + batch
             if in_vain >= TRIES:

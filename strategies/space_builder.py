@@ -5,7 +5,7 @@ resolved here and values checked, so that each error names the parameter, the va
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from strategies.conditions import (
     Test,
     from_document,
     parse,
+    render,
     rewrite,
     to_condition,
     to_forbidden,
@@ -41,6 +42,8 @@ from strategies.rules import check_cycles, checked, is_number, possible, resolve
 from strategies.space import FORMAT, SearchSpace
 
 Document = dict[str, Any]
+
+PRIOR_DRAWS = 1000  # of which at least one must be allowed, or the priors contradict the forbidden clauses
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,7 @@ def _hyperparameter(parameter: _Parameter) -> Document:
         if value.low == value.high or first == last:
             only = value.low if q is None else first * q
             return _constant(name, round(only, DECIMALS) if isinstance(value, Float) else int(only))
-        meta = {} if q is None else {"q": q}
+        meta = ({} if q is None else {"q": q}) | _believed(value)
         if isinstance(value, Float):
             if q is None:
                 low, high = _decimals(value.low, +1), _decimals(value.high, -1)
@@ -170,11 +173,17 @@ def _hyperparameter(parameter: _Parameter) -> Document:
         }
     if isinstance(value, Categorical):
         options, meta = _stored(value.choices)
+        meta |= _believed(value)
         return {"type": "categorical", "name": name, "choices": options, "weights": None, "meta": meta}
     if isinstance(value, Ordinal):
         options, meta = _stored(value.sequence)
-        return {"type": "ordinal", "name": name, "sequence": options, "meta": meta}
+        return {"type": "ordinal", "name": name, "sequence": options, "meta": meta | _believed(value)}
     return _constant(name, value)
+
+
+def _believed(domain: Domain) -> Document:
+    """The meta data of the domain's prior."""
+    return {} if domain.prior is None else {"prior": [domain.prior.value, domain.prior.confidence]}
 
 
 def _constant(name: str, value: Any) -> Document:
@@ -251,7 +260,19 @@ def _finished(
     except Exception as error:  # ConfigSpace has many exceptions; each means that it rejects the space
         reason = " ".join(str(error).split())
         raise InvalidInput(f"space: ConfigSpace rejects it: {reason}") from error
+    if space.prior.informed and space.forbidden:
+        _check_prior(space)
     return space
+
+
+def _check_prior(space: SearchSpace) -> None:
+    draws = space.prior.warp(np.random.default_rng(0).random((PRIOR_DRAWS, space.dim)))
+    if not space.allowed(space.canonical(draws)).any():
+        names = ", ".join(column.name for column in space.columns if column.prior)
+        raise InvalidInput(
+            f"prior: what the priors of {names} make likely is forbidden ({PRIOR_DRAWS} of {PRIOR_DRAWS} draws); "
+            "move them, or loosen one of: " + "; ".join(render(clause) for clause in space.forbidden)
+        )
 
 
 def _from_config_space(space: ConfigurationSpace) -> SearchSpace:
@@ -277,26 +298,47 @@ def _plain_hyperparameter(hp: Document) -> Document:
     if kind == "constant":
         return _constant(name, json_value(hp["value"], name))
     if kind in ("uniform_float", "uniform_int"):
+        low, high, log, q = hp["lower"], hp["upper"], bool(hp["log"]), meta.get("q")
+
+        def number(prior: Any) -> Domain:
+            if kind == "uniform_float":
+                return Float(low, high, log, q, prior=prior)
+            return Int(low, high, log, q or 1, prior=prior)
+
         return {
             "type": kind,
             "name": name,
-            "lower": hp["lower"],
-            "upper": hp["upper"],
-            "log": bool(hp["log"]),
-            "meta": meta,
+            "lower": low,
+            "upper": high,
+            "log": log,
+            "meta": meta | _asked(hp, number),
         }
     if kind == "categorical":
         if len(set(hp["weights"] or [])) > 1:
             raise InvalidInput(f"{name}: weights are not supported; leave weights out; got {list(hp['weights'])}")
         options, meta = _stored(Categorical(hp["choices"]).choices)
+        meta |= _asked(hp, lambda prior: Categorical(hp["choices"], prior=prior))
         return {"type": kind, "name": name, "choices": options, "weights": None, "meta": meta}
     if kind == "ordinal":
         options, meta = _stored(Ordinal(hp["sequence"]).sequence)
+        meta |= _asked(hp, lambda prior: Ordinal(hp["sequence"], prior=prior))
         return {"type": kind, "name": name, "sequence": options, "meta": meta}
     raise InvalidInput(
         f"{name}: {kind} parameters are not supported; use a uniform one (log=True if scales differ) "
         f"over the range of interest"
     )
+
+
+def _asked(hp: Document, make: Callable[[Any], Domain]) -> Document:
+    """The meta data of the prior that a user's hyperparameter asks for: meta={"prior": [value, confidence]}, or the
+    value alone. A default value is no prior: every hyperparameter has one."""
+    given = (hp.get("meta") or {}).get("prior")
+    if given is None:
+        return {}
+    try:
+        return _believed(make(tuple(given) if isinstance(given, list) else given))
+    except InvalidInput as error:
+        raise InvalidInput(f"{hp['name']}: {error}") from None
 
 
 def _plain(part: Document) -> Document:

@@ -60,9 +60,9 @@ def with_ray_tune(config: dict[str, Any]) -> None:
 
 def run(storage: Path, trainable: Any = train, **changes: Any) -> ray_hpo.Result:
     """Hyperband to 9 epochs with 15 trials: brackets of 9, 3 and 3."""
-    options = {"algo": "hyperband", "max_budget": EPOCHS, "num_trials": 15, "seed": 4, "metric": "loss"}
+    options = {"space": SPACE, "algo": "hyperband", "max_budget": EPOCHS, "num_trials": 15, "seed": 4, "metric": "loss"}
     result = tune_run(
-        SPACE, trainable, **{"executor": "inline", "progress": False, "storage": storage, **options, **changes}
+        trainable=trainable, **{"executor": "inline", "progress": False, "storage": storage, **options, **changes}
     )
     assert isinstance(result, ray_hpo.Result)
     return result
@@ -251,3 +251,23 @@ def test_no_trial_with_a_result(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert result.experiment.best is None
     assert "best: none, no trial has a result\n  trial 0: ValueError: no data" in capsys.readouterr().out
     assert len(result.to_dataframe()) == 2
+
+
+@pytest.mark.parametrize(
+    ("algo", "max_budget", "says"),
+    [
+        ("auto", 9, "algo: auto picked priorband (priors; max_budget allows early stopping)"),
+        ("auto", None, "algo: auto picked tpe (priors; no max_budget: full trainings only)"),
+        ("bohb", 9, "algo: kde does not use the space's priors; these do: tpe, "),
+    ],
+)
+def test_priors_are_used_or_their_neglect_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], algo: str, max_budget: int | None, says: str
+) -> None:
+    space = {"x": uniform(0.0, 1.0, prior=(0.2, "high"))}
+    result = run(tmp_path, space=space, algo=algo, max_budget=max_budget, num_trials=3, progress=True)
+    assert says in capsys.readouterr().out
+    if algo == "auto":
+        assert result.trials[0].config == {"x": 0.2}
+    again = resume(result.path, train, num_trials=4, executor="inline", progress=False)
+    assert again.spec.space == result.spec.space

@@ -13,7 +13,9 @@ Falkner et al. 2018; its parts are compared by Watanabe 2023, section 3.3):
 
     number      k(x|z) = phi((x - z)/h) / h / (Phi((1 - z)/h) - Phi(-z/h))      a normal, cut to [0, 1];   u = 1
     step        the same, integrated over the step's bin: a probability;                                  u = its width
-    category    k(x|z) = (1[x = z] + b) / (1 + K b), a smoothed count;                                    u = 1/K
+    category    k(x|z) = (1[x = z] + K b u(x)) / (1 + K b), a smoothed count;                             u = 1/K
+
+or u_j is what a user believes of axis j (`strategies.models.prior`).
 
 Inactive parameters need no made-up values. Read a kernel as a recipe: draw every axis from k_j, or from u_j where
 Z_ij is inactive, then let the conditions drop what does not apply. At a point x that recipe has the density above with
@@ -31,6 +33,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from strategies.models.prior import ColumnPrior
+
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Indices = NDArray[np.intp]
@@ -46,10 +50,12 @@ class Axis:
     """One dimension. edges: (K + 1,) the bins of K steps in [0, 1]; None for a continuous number.
 
     ordered: False for categories; only the number of their bins matters.
+    prior: what is believed of it; None for the uniform distribution.
     """
 
     edges: Array | None = None
     ordered: bool = True
+    prior: ColumnPrior | None = None
 
     @property
     def size(self) -> int:
@@ -57,11 +63,13 @@ class Axis:
         return 0 if self.edges is None else len(self.edges) - 1
 
     @cached_property
-    def log_uniform(self) -> Array:
+    def log_prior(self) -> Array:
         """(K,) the logarithms of u."""
         assert self.edges is not None
-        logs: Array = np.log(np.diff(self.edges)) if self.ordered else np.full(self.size, -math.log(self.size))
-        return logs
+        if not self.ordered:
+            return np.full(self.size, -math.log(self.size)) if self.prior is None else self.prior.log_options
+        logs: Array = np.log(np.diff(self.edges))
+        return logs if self.prior is None else logs + self.prior.log_bins(self.edges[:-1], self.edges[1:])
 
 
 def indices(axes: Sequence[Axis], U: Array) -> Array:
@@ -144,7 +152,10 @@ class Mixture:
         n, d = self.Z.shape
         kernels = np.minimum((rng.random(m) * self.total).astype(np.intp), n)
         Z = np.append(self.Z, np.full((1, d), np.nan), axis=0)[kernels]
-        chance, X = rng.random((m, d)), rng.random((m, d))  # X: where nothing is known
+        chance, X = rng.random((m, d)), rng.random((m, d))  # X: where there is but the prior
+        for j, axis in enumerate(self.axes):
+            if axis.prior is not None:
+                X[:, j] = axis.prior.warp(X[:, j])
         ordered = [j for j, axis in enumerate(self.axes) if axis.ordered]
         if ordered:
             middles, h = centres(self.axes, self.Z)[:, ordered], self.h[ordered]
@@ -164,10 +175,20 @@ class Mixture:
 
     def _log_prior(self, X: Array, active: Mask) -> Array:
         """(m,) logarithms of the prior kernel at points that are active in the axes `active` (d,)."""
-        logs = np.zeros(len(X))
+        logs: Array = self._log_believed(X, active).sum(axis=1)
         for j in self._tables:
             if active[j]:
-                logs += self.axes[j].log_uniform[X[:, j].astype(np.intp)]
+                logs += self.axes[j].log_prior[X[:, j].astype(np.intp)]
+        return logs
+
+    def _log_believed(self, X: Array, active: Mask) -> Array:
+        """(m, numbers) logarithms of u at the active axes that are numbers."""
+        numbers = np.flatnonzero(self._is_number & active)
+        logs = np.zeros((len(X), len(numbers)))
+        for i, j in enumerate(numbers):
+            prior = self.axes[j].prior
+            if prior is not None:
+                logs[:, i] = prior.logpdf(X[:, j])
         return logs
 
     def _log_kernels(self, X: Array, active: Mask) -> Array:
@@ -187,6 +208,8 @@ class Mixture:
             logs -= np.einsum("ij,ij->i", x, x)[:, None] / 2
         else:
             logs -= np.einsum("ij,jk->ik", np.square(x) / 2, known.astype(np.float64))
+            if self._believes:
+                logs += np.einsum("ij,jk->ik", self._log_believed(X, active), (~known).astype(np.float64))
         for j in self._tables:
             if active[j]:
                 logs += self._log_tables[j][X[:, j].astype(np.intp)]
@@ -195,6 +218,10 @@ class Mixture:
     @cached_property
     def _is_number(self) -> Mask:
         return np.array([axis.edges is None for axis in self.axes], dtype=np.bool_)
+
+    @cached_property
+    def _believes(self) -> bool:
+        return any(axis.prior is not None for axis in self.axes)
 
     @cached_property
     def _tables(self) -> list[int]:
@@ -233,8 +260,8 @@ class Mixture:
             below = ndtr((axis.edges[:, None] - (axis.edges[1:] + axis.edges[:-1]) / 2) / self.h[j])
             square = np.log(np.maximum(np.diff(below, axis=0), TINY)) - np.log(below[-1] - below[0])
         else:
-            square = np.log(np.where(np.eye(K, dtype=np.bool_), 1 + b, b) / (1 + K * b))
-        table: Array = np.append(square, axis.log_uniform[:, None], axis=1)[:, _index(z, K)]
+            square = np.log((np.eye(K) + K * b * np.exp(axis.log_prior)[:, None]) / (1 + K * b))
+        table: Array = np.append(square, axis.log_prior[:, None], axis=1)[:, _index(z, K)]
         return table
 
 

@@ -49,6 +49,7 @@ class Searcher(ABC):
 
     name: ClassVar[str]
     learns: ClassVar[bool] = True  # whether results make a difference to what it suggests
+    uses_priors: ClassVar[bool] = False  # whether it makes something of what users believe (`space.prior`)
 
     @abstractmethod
     def suggest(self, context: Context) -> Array:

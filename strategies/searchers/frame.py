@@ -10,9 +10,8 @@ import numpy as np
 from strategies.columns import Column
 from strategies.history import Array
 from strategies.models.parzen import Axis, centres, indices
+from strategies.priors import MAX_STEPS, column_prior
 from strategies.space import SearchSpace
-
-MAX_STEPS = 64  # integers with more values are numbers
 
 
 @dataclass(frozen=True)
@@ -46,11 +45,7 @@ class Frame:
 
 
 def _axis(column: Column) -> Axis:
-    K = column.n_values
-    if column.kind == "categorical":
-        return Axis(np.arange(K + 1) / K, ordered=False)
-    if not 0 < K <= MAX_STEPS:
-        return Axis()
-    edges = column.units(column.first + np.arange(K + 1, dtype=np.float64) - 0.5)
-    edges[[0, -1]] = 0.0, 1.0
-    return Axis(edges)
+    prior = column_prior(column)
+    if column.kind != "categorical" and not 0 < column.n_values <= MAX_STEPS:
+        return Axis(prior=prior)
+    return Axis(column.edges, ordered=column.kind != "categorical", prior=prior)

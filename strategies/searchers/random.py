@@ -11,7 +11,10 @@ from strategies.searchers.base import Context, Searcher
 
 @dataclass(frozen=True)
 class Random(Searcher):
-    """Uniform in the unit cube: log-uniform where the space says log, equal chances for categories."""
+    """Uniform in the unit cube: log-uniform where the space says log, equal chances for categories.
+
+    What users believe (`prior=`) changes nothing here; `PriorBand` draws from it.
+    """
 
     name: ClassVar[str] = "random"
     learns: ClassVar[bool] = False

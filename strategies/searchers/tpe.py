@@ -90,13 +90,17 @@ class TPE(Searcher):
       fidelity with 10 results alone (BOHB's way): -0.84. On 12 seeds: with 6 results -0.72; with 6, and all that stayed
       lower taken for bad, -0.88; random search -0.54; `KDE` -0.63.
 
-    startup: results that are needed; before, configurations are random.
+    - Users' priors (`prior=`) are the prior kernel of both l and g. In l alone: no difference in eight comparisons (40
+      seeds each; Hartmann 6 and Branin, right and wrong priors; at most 0.07 +- 0.04).
+
+    startup: results that are needed; before, configurations are random, and half of them from the priors, if any.
     good_fraction, max_good: how many of the results are good: that share of all, rounded up, at most `max_good`.
     candidates: how many are compared for one suggestion.
-    prior_weight: of the prior kernel, uniform over the space; that of a result is 1.
+    prior_weight: of the prior kernel: what users believe (`prior=`), uniform without. That of a result is 1.
     """
 
     name: ClassVar[str] = "tpe"
+    uses_priors: ClassVar[bool] = True
 
     startup: int = 10
     good_fraction: float = 0.1
@@ -119,7 +123,7 @@ class TPE(Searcher):
         memory.update(history.X)
         model = self._model(memory, history)
         if model is None:
-            return first_fresh(space.sample(context.rng(), POOL if memory.frame.finite else 1), memory.seen)
+            return self._first(memory, context)
         pool = self._pool(memory, model, context)
         # The pool is in random order: any part of it will do, and each sharer's is another.
         first = context.number % SHARERS * self.candidates
@@ -133,6 +137,14 @@ class TPE(Searcher):
             return found
         # All that l reaches was tried: of a small space, what is left of it; else the best once more.
         return first_fresh(np.concatenate([pool.rows[best[:1]], space.sample(context.rng(), POOL)]), memory.seen)
+
+    def _first(self, memory: Memory, context: Context) -> Array:
+        """Before there is a model: random; where users have priors, first their mode, then half are theirs."""
+        space, draws = context.space, POOL if memory.frame.finite else 1
+        if space.prior.informed and identities(space.prior.mode[None, :])[0] not in memory.seen:
+            return space.prior.mode
+        source = space.prior if context.number % 2 == 0 else space
+        return first_fresh(source.sample(context.rng(), draws), memory.seen)
 
     def _model(self, memory: Memory, history: History) -> Model | None:
         """The model of the results so far; None while they are too few, or all of them failures."""

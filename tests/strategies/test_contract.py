@@ -25,7 +25,15 @@ from strategies.space import SearchSpace
 from strategies.space_builder import as_space
 from strategies.strategy import Problem, Strategy
 
-from tests.strategies.world import categorical_space, mixed_space, noisy, one_element_space, run, starts
+from tests.strategies.world import (
+    believed_space,
+    categorical_space,
+    mixed_space,
+    noisy,
+    one_element_space,
+    run,
+    starts,
+)
 
 SEARCHER_NAMES = sorted(SEARCHERS)
 SCHEDULER_NAMES = sorted(SCHEDULERS)
@@ -217,6 +225,17 @@ def test_only_categoricals(searcher: str, scheduler: str) -> None:
     assert len(begun) == (12 if searcher == "grid" else 30)
     for start in begun:
         assert_legal(space, dict(start.config))
+
+
+@searchers
+def test_priors(searcher: str) -> None:
+    """Used or not: legal configurations, and the same after a cut. The mode of these priors is forbidden."""
+    space, algo = believed_space(), make(searcher, "hyperband")
+    whole = run(algo, space, num_trials=16)
+    for start in starts(whole):
+        assert_legal(space, dict(start.config))
+    for cut in range(1, len(whole), 5):
+        assert run(make(searcher, "hyperband"), space, records=whole[:cut]) == whole
 
 
 @pairs

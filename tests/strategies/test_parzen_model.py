@@ -12,6 +12,7 @@ from scipy.integrate import quad
 
 from strategies.columns import Array
 from strategies.models.parzen import Axis, Mixture, centres, flat_bandwidths, indices, shrunk_bandwidths
+from strategies.models.prior import ColumnPrior
 
 NUMBER = Axis()
 STEPS = Axis(np.array([0.0, 0.4, 0.7, 0.9, 1.0]))
@@ -21,50 +22,67 @@ Z = np.array([[0.1, 0.95, 0, 2], [0.4, 0.02, 3, 0], [0.5, np.nan, 1, 2], [np.nan
 H = np.array([0.1, 0.03, 0.2, 1.0])
 B, PRIOR = 0.25, 1.5
 MIXTURE = Mixture(AXES, Z, H, PRIOR, B)
+BELIEVED = (
+    Axis(prior=ColumnPrior(0.3, 0.1)),
+    NUMBER,
+    Axis(STEPS.edges, prior=ColumnPrior(0.8, 0.25)),
+    Axis(CATEGORY.edges, ordered=False, prior=ColumnPrior(0.5, 0.25, 3)),
+)
+both = pytest.mark.parametrize("axes", [AXES, BELIEVED], ids=["uniform", "believed"])
 
 
 def truncated(z: float, h: float) -> stats.rv_continuous:
     return stats.truncnorm(-z / h, (1 - z) / h, loc=z, scale=h)
 
 
+def chance(axis: Axis, x: float) -> float:
+    """What is believed of one axis, written down plainly."""
+    prior, edges = axis.prior, axis.edges
+    if not axis.ordered:
+        return 1 / 3 if prior is None else (1 if x == 1 else prior.spread) / (1 + 2 * prior.spread)
+    believed = stats.uniform if prior is None else truncated(prior.centre, prior.spread)
+    return float(believed.pdf(x) if edges is None else believed.cdf(edges[int(x) + 1]) - believed.cdf(edges[int(x)]))
+
+
 def kernel(axis: Axis, x: float, z: float, h: float) -> float:
     """One factor, written down plainly."""
-    if axis is CATEGORY:
-        return 1 / 3 if math.isnan(z) else (float(x == z) + B) / (1 + 3 * B)
-    if axis is NUMBER:
-        return 1.0 if math.isnan(z) else float(truncated(z, h).pdf(x))
-    edges = axis.edges
-    assert edges is not None
-    low, high = edges[int(x)], edges[int(x) + 1]
     if math.isnan(z):
-        return float(high - low)
+        return chance(axis, x)
+    if not axis.ordered:
+        return (float(x == z) + 3 * B * chance(axis, x)) / (1 + 3 * B)
+    edges = axis.edges
+    if edges is None:
+        return float(truncated(z, h).pdf(x))
     cdf = truncated(float(edges[int(z)] + edges[int(z) + 1]) / 2, h).cdf
-    return float(cdf(high) - cdf(low))
+    return float(cdf(edges[int(x) + 1]) - cdf(edges[int(x)]))
 
 
-def density(x: Array) -> float:
+def density(axes: tuple[Axis, ...], x: Array) -> float:
     active = np.flatnonzero(~np.isnan(x))
     rows = [*Z, np.full(4, np.nan)]
     weights = [1.0] * len(Z) + [PRIOR]
-    products = [math.prod(kernel(AXES[j], x[j], row[j], H[j]) for j in active) for row in rows]
+    products = [math.prod(kernel(axes[j], x[j], row[j], H[j]) for j in active) for row in rows]
     return float(np.dot(weights, products) / sum(weights))
 
 
-def test_density_is_that_of_scipy() -> None:
+@both
+def test_density_is_that_of_scipy(axes: tuple[Axis, ...]) -> None:
     rng = np.random.default_rng(0)
     X = np.column_stack([rng.random(60), rng.random(60), rng.integers(4, size=60), rng.integers(3, size=60)])
     X[20:40, 1] = np.nan
     X[30:50, 2] = np.nan
     X[45:50, 3] = np.nan
-    np.testing.assert_allclose(MIXTURE.logpdf(X), [math.log(density(x)) for x in X], rtol=1e-10)
+    logs = Mixture(axes, Z, H, PRIOR, B).logpdf(X)
+    np.testing.assert_allclose(logs, [math.log(density(axes, x)) for x in X], rtol=1e-10)
 
 
-def test_single_kernels_are_those_of_scipy() -> None:
+@both
+def test_single_kernels_are_those_of_scipy(axes: tuple[Axis, ...]) -> None:
     X = np.array([[0.3, 0.9, 2, 1], [0.3, np.nan, 0, 2]])
     expected = [
-        [sum(math.log(kernel(AXES[j], x[j], z[j], H[j])) for j in np.flatnonzero(~np.isnan(x))) for z in Z] for x in X
+        [sum(math.log(kernel(axes[j], x[j], z[j], H[j])) for j in np.flatnonzero(~np.isnan(x))) for z in Z] for x in X
     ]
-    np.testing.assert_allclose(MIXTURE.log_kernels(X), expected, rtol=1e-9)
+    np.testing.assert_allclose(Mixture(axes, Z, H, PRIOR, B).log_kernels(X), expected, rtol=1e-9)
 
 
 def test_integrates_to_one() -> None:
@@ -88,24 +106,27 @@ def test_integrates_to_one_over_all_active_sets() -> None:
     assert total == pytest.approx(1, abs=1e-4)
 
 
-def test_draws_have_the_density() -> None:
-    """Kolmogorov-Smirnov and chi-square tests; each has a false-alarm probability of 2e-7, all together 8e-7."""
-    mixture = Mixture(AXES, Z[:3], H, PRIOR, B)
+@both
+def test_draws_have_the_density(axes: tuple[Axis, ...]) -> None:
+    """Kolmogorov-Smirnov and chi-square tests; each has a false-alarm probability of 1e-7, all together 8e-7."""
+    mixture = Mixture(axes, Z[:3], H, PRIOR, B)
     X, kernels = mixture.draw(np.random.default_rng(0), 20_000)
     assert not np.isnan(X).any()
     assert kernels.max() == 3
     weights = np.array([1, 1, 1, PRIOR]) / (3 + PRIOR)
     for j in (0, 1):
-        parts = [stats.uniform if math.isnan(z) else truncated(z, H[j]) for z in [*Z[:3, j], math.nan]]
+        prior = axes[j].prior
+        believed = stats.uniform if prior is None else truncated(prior.centre, prior.spread)
+        parts = [believed if math.isnan(z) else truncated(z, H[j]) for z in [*Z[:3, j], math.nan]]
         cdf = lambda x, parts=parts: sum(w * part.cdf(x) for w, part in zip(weights, parts, strict=True))  # noqa: E731
-        assert stats.kstest(X[:, j], cdf).pvalue > 2e-7
+        assert stats.kstest(X[:, j], cdf).pvalue > 1e-7
     for j in (2, 3):
         shares = [
-            sum(w * kernel(AXES[j], k, z, H[j]) for w, z in zip(weights, [*Z[:3, j], math.nan], strict=True))
-            for k in range(AXES[j].size)
+            sum(w * kernel(axes[j], k, z, H[j]) for w, z in zip(weights, [*Z[:3, j], math.nan], strict=True))
+            for k in range(axes[j].size)
         ]
-        counts = np.bincount(X[:, j].astype(int), minlength=AXES[j].size)
-        assert stats.chisquare(counts, np.array(shares) * len(X)).pvalue > 2e-7
+        counts = np.bincount(X[:, j].astype(int), minlength=axes[j].size)
+        assert stats.chisquare(counts, np.array(shares) * len(X)).pvalue > 1e-7
 
 
 def test_draws_stay_at_their_kernel() -> None:

@@ -44,6 +44,23 @@ def categorical_space() -> SearchSpace:
     return as_space({"a": choice(["x", "y"]), "b": choice([1, 2, 3]), "c": choice([True, None])})
 
 
+def believed_space() -> SearchSpace:
+    """Priors on every kind of parameter, and on one that exists under a condition; one without."""
+    return as_space(
+        Space(
+            {
+                "optimizer": choice(["sgd", "adam", "rmsprop"], prior=("adam", "high")),
+                "momentum": uniform(0.0, 0.99, prior=(0.9, "low")).when(optimizer="sgd"),
+                "lr": loguniform(1e-5, 1.0, prior=1e-3),
+                "layers": randint(1, 5, prior=2),
+                "width": randint(1, 1000, prior=(64, 0.05)),
+                "decay": uniform(0.0, 1.0),
+            },
+            forbidden=["optimizer == adam and layers == 2"],
+        )
+    )
+
+
 def one_element_space() -> SearchSpace:
     return as_space({"only": choice(["this"]), "fixed": 3})
 
