@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from strategies.schedulers.base import Scheduler as Scheduler
     from strategies.schedulers.fifo import Fifo as Fifo
     from strategies.schedulers.hyperband import Hyperband as Hyperband
+    from strategies.schedulers.pasha import Pasha as Pasha
     from strategies.schedulers.successive_halving import SuccessiveHalving as SuccessiveHalving
     from strategies.searchers.base import Searcher as Searcher
     from strategies.searchers.gp import GP as GP
@@ -67,6 +68,7 @@ _PUBLIC = {
     "strategies.schedulers.base": "Scheduler",
     "strategies.schedulers.fifo": "Fifo",
     "strategies.schedulers.hyperband": "Hyperband",
+    "strategies.schedulers.pasha": "Pasha",
     "strategies.schedulers.successive_halving": "SuccessiveHalving",
     "strategies.searchers.base": "Searcher",
     "strategies.searchers.gp": "GP",

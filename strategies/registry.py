@@ -12,6 +12,7 @@ from strategies.schedulers.asha import Asha, AshaStopping
 from strategies.schedulers.base import Scheduler
 from strategies.schedulers.fifo import Fifo
 from strategies.schedulers.hyperband import Hyperband
+from strategies.schedulers.pasha import Pasha
 from strategies.schedulers.successive_halving import SuccessiveHalving
 from strategies.searchers.base import Searcher
 from strategies.searchers.gp import GP
@@ -26,7 +27,7 @@ T = TypeVar("T")
 
 SEARCHERS: dict[str, type[Searcher]] = {cls.name: cls for cls in (Random, Grid, Sobol, KDE, TPE, GP, HpBandSter)}
 SCHEDULERS: dict[str, type[Scheduler]] = {
-    cls.name: cls for cls in (Fifo, SuccessiveHalving, Hyperband, Asha, AshaStopping)
+    cls.name: cls for cls in (Fifo, SuccessiveHalving, Hyperband, Asha, AshaStopping, Pasha)
 }
 PRESETS: dict[str, Callable[[], Scheduler]] = {
     "random": lambda: Fifo(searcher=Random()),
@@ -39,6 +40,7 @@ PRESETS: dict[str, Callable[[], Scheduler]] = {
     "hyperband": Hyperband,
     "asha": Asha,
     "asha_stopping": AshaStopping,
+    "pasha": Pasha,
     "bohb": lambda: Hyperband(searcher=KDE()),
     "hpbandster": lambda: Hyperband(searcher=HpBandSter()),
 }

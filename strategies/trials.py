@@ -43,17 +43,29 @@ class Rung:
     """The results at one milestone of one bracket.
 
     ranking: (value, trial), best first; ties go to the earlier trial, failures (inf) come last.
+    values: trial -> value, in the order of arrival.
+    here: the part of the ranking that is neither failed, nor stopped, nor sent on from here.
     """
 
     entered: int = 0  # trials that were ever sent to this milestone
     ranking: list[tuple[float, int]] = field(default_factory=list)
-    moved_on: set[int] = field(default_factory=set)  # trials sent on from here
+    values: dict[int, float] = field(default_factory=dict)
+    here: list[tuple[float, int]] = field(default_factory=list)
     paused: set[int] = field(default_factory=set)  # trials that pause here
     finite: int = 0  # results that are numbers
 
     def add(self, value: float, trial: int) -> None:
         bisect.insort(self.ranking, (value, trial))
-        self.finite += math.isfinite(value)
+        self.values[trial] = value
+        if math.isfinite(value):
+            bisect.insort(self.here, (value, trial))
+            self.finite += 1
+
+    def leave(self, trial: int) -> None:
+        """A trial with a result here was stopped or sent on."""
+        entry = (self.values[trial], trial)
+        if math.isfinite(entry[0]):
+            del self.here[bisect.bisect_left(self.here, entry)]
 
     def rank(self, value: float, trial: int) -> int:
         """The 1-based rank that (value, trial) has here."""
@@ -74,7 +86,6 @@ class TrialTable:
         self.closed: dict[int, int] = {}  # bracket -> its size, where the trial limit cut it short
         self.alive: dict[int, int] = {}  # bracket -> trials neither stopped nor failed (absent: none)
         self._rungs: dict[tuple[int, float], Rung] = defaultdict(Rung)
-        self._values: dict[int, float] = {}  # trial -> its value at the last milestone reached
 
     @property
     def exhausted(self) -> bool:
@@ -90,13 +101,14 @@ class TrialTable:
         return self._rungs[bracket, milestone]
 
     def value(self, trial: int) -> float:
-        """The value at the last milestone that `trial` reached."""
-        return self._values[trial]
+        """The value of a trial that waits or pauses at a milestone, there."""
+        row = self.trials[trial]
+        return self.rung(row.bracket, row.until).values[trial]
 
     def rank(self, trial: int) -> int:
-        """The 1-based rank of a trial at the last milestone it reached."""
+        """The 1-based rank of a trial that waits or pauses at a milestone, there."""
         row = self.trials[trial]
-        return self.rung(row.bracket, row.until).rank(self._values[trial], trial)
+        return self.rung(row.bracket, row.until).rank(self.value(trial), trial)
 
     def apply(self, record: Record) -> None:
         """Fold one record in."""
@@ -105,13 +117,12 @@ class TrialTable:
                 self._start(record)
             case Resume() | Continue():
                 row = self.trials[record.trial]
-                self.rung(row.bracket, row.until).moved_on.add(row.number)
+                self.rung(row.bracket, row.until).leave(row.number)
                 self._set(row, Status.RUNNING)
                 row.until = record.until
                 self.rung(row.bracket, row.until).entered += 1
             case Reached():
                 row = self.trials[record.trial]
-                self._values[row.number] = record.value
                 self.rung(row.bracket, row.until).add(record.value, row.number)
                 self._set(row, Status.WAITING)
             case Failed():
@@ -121,7 +132,9 @@ class TrialTable:
             case Pause():
                 self._set(self.trials[record.trial], Status.PAUSED)
             case Stop():
-                self._set(self.trials[record.trial], Status.STOPPED)
+                row = self.trials[record.trial]
+                self.rung(row.bracket, row.until).leave(row.number)
+                self._set(row, Status.STOPPED)
             case Limit():
                 self.num_trials = record.num_trials
 

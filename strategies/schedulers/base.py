@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import ClassVar
 
 from strategies.actions import Done, Resume, Stop, Verdict, Wait
@@ -48,6 +49,16 @@ class Scheduler(ABC):
     def rungs(self, fidelity: Fidelity) -> tuple[float, ...]:
         """The milestones at which trials are judged, lowest first."""
         return (fidelity.max_budget,)
+
+
+def take_up(table: TrialTable, milestones: tuple[float, ...]) -> Resume | None:
+    """For schedulers that never pause a trial themselves: one that a budget, which has since grown, did not let go
+    on. milestones: of all trials, lowest first."""
+    for milestone, following in pairwise(milestones):
+        paused = table.rung(0, milestone).paused
+        if paused:
+            return Resume(min(paused), following, "goes on: the budget allows it now")
+    return None
 
 
 def idle(table: TrialTable) -> Wait | Done:
