@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from strategies.schedulers.base import Scheduler as Scheduler
     from strategies.schedulers.fifo import Fifo as Fifo
     from strategies.schedulers.hyperband import Hyperband as Hyperband
+    from strategies.schedulers.median_stopping import MedianStopping as MedianStopping
     from strategies.schedulers.pasha import Pasha as Pasha
     from strategies.schedulers.successive_halving import SuccessiveHalving as SuccessiveHalving
     from strategies.searchers.base import Searcher as Searcher
@@ -68,6 +69,7 @@ _PUBLIC = {
     "strategies.schedulers.base": "Scheduler",
     "strategies.schedulers.fifo": "Fifo",
     "strategies.schedulers.hyperband": "Hyperband",
+    "strategies.schedulers.median_stopping": "MedianStopping",
     "strategies.schedulers.pasha": "Pasha",
     "strategies.schedulers.successive_halving": "SuccessiveHalving",
     "strategies.searchers.base": "Searcher",

@@ -68,8 +68,8 @@ def tune_run(
             Without one, a function that runs a trainable is returned, which also serves as a decorator.
         metric, mode: which reported number to minimise ("min") or maximise ("max").
         algo: "random", "grid", "sobol", "kde", "tpe", "gp", "sh", "hyperband", "asha", "asha_stopping", "pasha",
-            "bohb", "hpbandster"; a searcher; or a scheduler with its searcher, as in `Hyperband(searcher=KDE())`. "auto" takes
-            bohb if there is a `max_budget`, kde on full trainings if not.
+            "median_stopping", "bohb", "hpbandster"; a searcher; or a scheduler with its searcher, as in
+            `Hyperband(searcher=KDE())`. "auto" takes bohb if there is a `max_budget`, kde on full trainings if not.
         max_budget, min_budget: the budget of a full training, and the least after which trials are compared; in reports
             (epochs), or in whatever `fidelity` counts. Whole numbers make whole milestones.
         num_trials, time_limit, total_budget: limits, whichever comes first: configurations; seconds or "1h30m"; units

@@ -12,6 +12,7 @@ from strategies.schedulers.asha import Asha, AshaStopping
 from strategies.schedulers.base import Scheduler
 from strategies.schedulers.fifo import Fifo
 from strategies.schedulers.hyperband import Hyperband
+from strategies.schedulers.median_stopping import MedianStopping
 from strategies.schedulers.pasha import Pasha
 from strategies.schedulers.successive_halving import SuccessiveHalving
 from strategies.searchers.base import Searcher
@@ -27,7 +28,7 @@ T = TypeVar("T")
 
 SEARCHERS: dict[str, type[Searcher]] = {cls.name: cls for cls in (Random, Grid, Sobol, KDE, TPE, GP, HpBandSter)}
 SCHEDULERS: dict[str, type[Scheduler]] = {
-    cls.name: cls for cls in (Fifo, SuccessiveHalving, Hyperband, Asha, AshaStopping, Pasha)
+    cls.name: cls for cls in (Fifo, SuccessiveHalving, Hyperband, Asha, AshaStopping, Pasha, MedianStopping)
 }
 PRESETS: dict[str, Callable[[], Scheduler]] = {
     "random": lambda: Fifo(searcher=Random()),
@@ -41,6 +42,7 @@ PRESETS: dict[str, Callable[[], Scheduler]] = {
     "asha": Asha,
     "asha_stopping": AshaStopping,
     "pasha": Pasha,
+    "median_stopping": MedianStopping,
     "bohb": lambda: Hyperband(searcher=KDE()),
     "hpbandster": lambda: Hyperband(searcher=HpBandSter()),
 }

@@ -26,16 +26,27 @@ class Status(Enum):
 
 @dataclass
 class TrialRow:
-    """One trial: the bracket it belongs to, the milestone it runs to (or reached last), its status."""
+    """One trial: the bracket it belongs to, the milestone it runs to (or reached last), its status.
+
+    results, best, mean: how many values it has, one at each milestone reached; the best and the mean of them.
+    """
 
     number: int
     bracket: int
     until: float
     status: Status = Status.RUNNING
+    results: int = 0
+    best: float = math.inf
+    mean: float = 0.0
 
     @property
     def alive(self) -> bool:
         return self.status not in (Status.STOPPED, Status.FAILED)
+
+    def add(self, value: float) -> None:
+        self.results += 1
+        self.best = min(self.best, value)
+        self.mean += (value - self.mean) / self.results
 
 
 @dataclass
@@ -45,12 +56,14 @@ class Rung:
     ranking: (value, trial), best first; ties go to the earlier trial, failures (inf) come last.
     values: trial -> value, in the order of arrival.
     here: the part of the ranking that is neither failed, nor stopped, nor sent on from here.
+    means: of each trial with a number here, the mean of its values up to here; ascending.
     """
 
     entered: int = 0  # trials that were ever sent to this milestone
     ranking: list[tuple[float, int]] = field(default_factory=list)
     values: dict[int, float] = field(default_factory=dict)
     here: list[tuple[float, int]] = field(default_factory=list)
+    means: list[float] = field(default_factory=list)
     paused: set[int] = field(default_factory=set)  # trials that pause here
     finite: int = 0  # results that are numbers
 
@@ -123,7 +136,11 @@ class TrialTable:
                 self.rung(row.bracket, row.until).entered += 1
             case Reached():
                 row = self.trials[record.trial]
-                self.rung(row.bracket, row.until).add(record.value, row.number)
+                row.add(record.value)
+                rung = self.rung(row.bracket, row.until)
+                rung.add(record.value, row.number)
+                if math.isfinite(record.value):
+                    bisect.insort(rung.means, row.mean)
                 self._set(row, Status.WAITING)
             case Failed():
                 row = self.trials[record.trial]
