@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from strategies.schedulers.hyperband import Hyperband as Hyperband
     from strategies.schedulers.median_stopping import MedianStopping as MedianStopping
     from strategies.schedulers.pasha import Pasha as Pasha
+    from strategies.schedulers.pbt import PBT as PBT
     from strategies.schedulers.successive_halving import SuccessiveHalving as SuccessiveHalving
     from strategies.searchers.base import Searcher as Searcher
     from strategies.searchers.gp import GP as GP
@@ -71,6 +72,7 @@ _PUBLIC = {
     "strategies.schedulers.hyperband": "Hyperband",
     "strategies.schedulers.median_stopping": "MedianStopping",
     "strategies.schedulers.pasha": "Pasha",
+    "strategies.schedulers.pbt": "PBT",
     "strategies.schedulers.successive_halving": "SuccessiveHalving",
     "strategies.searchers.base": "Searcher",
     "strategies.searchers.gp": "GP",

@@ -84,7 +84,8 @@ def drive(folder: Path, spec: Spec, make_executor: MakeExecutor, limits: Limits,
         experiment = read_experiment(folder, spec.experiment())
         _check(limits, experiment)
         store = CheckpointStore(folder)
-        store.sweep(trial.checkpoint.path for trial in experiment.trials if trial.checkpoint)
+        store.sweep(experiment.checkpoints)
+        experiment.unneeded.clear()  # swept
         executor = make_executor()
         journal = Journal(folder)
         try:
@@ -169,7 +170,7 @@ def _open_session(experiment: Experiment, journal: Journal, now: float, limits: 
 
 
 def _check(limits: Limits, experiment: Experiment) -> None:
-    started, granted, elapsed = len(experiment.trials), experiment.granted, experiment.elapsed
+    started, granted, elapsed = experiment.proposed, experiment.granted, experiment.elapsed
     if limits.num_trials is not None and limits.num_trials < started:
         raise InvalidInput(f"num_trials={limits.num_trials} is below the {started} trials that were started already")
     if limits.total_budget is not None and limits.total_budget < granted:

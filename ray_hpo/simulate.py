@@ -43,12 +43,13 @@ def simulate(
     """
     chosen = resolve_algo(algo)
     problem = Problem(to_space(benchmark.space), Fidelity.of(max_budget, min_budget), seed)
-    limited = any(
-        limit is not None for limit in (num_trials, time_limit, total_budget, chosen.searcher.size(problem.space))
-    )
-    if not limited:
+    limits = (num_trials, time_limit, total_budget, chosen.default_trials, chosen.searcher.size(problem.space))
+    if all(limit is None for limit in limits):
         raise InvalidInput("simulate needs num_trials, time_limit or total_budget, or it would never end")
-    experiment = Experiment(metric, mode, problem.fidelity.max_budget, getattr(benchmark, "resumable", True))
+    resumable = getattr(benchmark, "resumable", True)
+    if chosen.copies and not resumable:
+        raise InvalidInput(f"algo {chosen.name} needs a benchmark that goes on from checkpoints; got resumable=False")
+    experiment = Experiment(metric, mode, problem.fidelity.max_budget, resumable, chosen.copies)
     journal = Journal(None)
     executor = executor or SimulatedExecutor(benchmark, workers)
     for kind, body in (("session", {}), ("limit", {"num_trials": num_trials})):

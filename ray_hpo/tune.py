@@ -68,12 +68,13 @@ def tune_run(
             Without one, a function that runs a trainable is returned, which also serves as a decorator.
         metric, mode: which reported number to minimise ("min") or maximise ("max").
         algo: "random", "grid", "sobol", "kde", "tpe", "gp", "sh", "hyperband", "asha", "asha_stopping", "pasha",
-            "median_stopping", "bohb", "hpbandster"; a searcher; or a scheduler with its searcher, as in
+            "median_stopping", "pbt", "bohb", "hpbandster"; a searcher; or a scheduler with its searcher, as in
             `Hyperband(searcher=KDE())`. "auto" takes bohb if there is a `max_budget`, kde on full trainings if not.
         max_budget, min_budget: the budget of a full training, and the least after which trials are compared; in reports
             (epochs), or in whatever `fidelity` counts. Whole numbers make whole milestones.
         num_trials, time_limit, total_budget: limits, whichever comes first: configurations; seconds or "1h30m"; units
-            of budget over all trials. Without any, 100 trials.
+            of budget over all trials. Without any, 100 trials. For "pbt" num_trials is the size of the population
+            (default 20): the copies that replace its members do not count.
         resources: of one trial: {"cpu": 0.5, "gpu": 0.25, "custom": 1}; fractions share. Default one CPU.
         max_concurrent: the most trials at a time; default whatever the cluster holds.
         max_failures: how often a trial is tried again, from its last checkpoint, after an exception. Lost workers are
@@ -99,7 +100,8 @@ def tune_run(
     console = Console() if progress else None
     searched = to_space(space)
     chosen = _choose_algo(algo, max_budget, console)
-    if num_trials is None and time_limit is None and total_budget is None and chosen.searcher.size(searched) is None:
+    ends = (num_trials, time_limit, total_budget, chosen.default_trials, chosen.searcher.size(searched))
+    if all(end is None for end in ends):
         num_trials = DEFAULT_TRIALS
     spec = Spec(
         name=choose_name(name, short_name(trainable)),
@@ -213,7 +215,8 @@ def _executor(executor: str, folder: Path, spec: Spec, trainable: Any) -> MakeEx
             return InlineExecutor(trainable, setting)
         from ray_hpo.executors.ray.executor import RayExecutor
 
-        wanted = [n for n in (spec.max_concurrent, spec.num_trials) if n is not None]
+        trials = spec.algo.default_trials if spec.num_trials is None else spec.num_trials
+        wanted = [n for n in (spec.max_concurrent, trials) if n is not None]
         return RayExecutor(trainable, setting, spec.resources, min(wanted, default=None), spec.isolate)
 
     return make

@@ -52,6 +52,7 @@ class History:
         self._rows = GrowingArray((dim,))
         self._results: dict[float, Results] = {}
         self._pending: dict[int, float] = {}
+        self.proposed = 0  # configurations that a searcher proposed; the others are copies of such, perturbed
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -79,9 +80,10 @@ class History:
         """Trials that run now, in the order in which they were sent off, with the milestone each is heading for."""
         return self._pending
 
-    def start(self, row: Array, until: float) -> None:
-        """A new trial with the configuration `row` (d,) runs to `until`."""
+    def start(self, row: Array, until: float, proposed: bool = True) -> None:
+        """A new trial with the configuration `row` (d,), which a searcher proposed or not, runs to `until`."""
         self._pending[len(self._rows)] = until
+        self.proposed += proposed
         self._rows.append(row)
 
     def apply(self, record: Record) -> None:

@@ -14,6 +14,7 @@ from strategies.schedulers.fifo import Fifo
 from strategies.schedulers.hyperband import Hyperband
 from strategies.schedulers.median_stopping import MedianStopping
 from strategies.schedulers.pasha import Pasha
+from strategies.schedulers.pbt import PBT
 from strategies.schedulers.successive_halving import SuccessiveHalving
 from strategies.searchers.base import Searcher
 from strategies.searchers.gp import GP
@@ -28,7 +29,7 @@ T = TypeVar("T")
 
 SEARCHERS: dict[str, type[Searcher]] = {cls.name: cls for cls in (Random, Grid, Sobol, KDE, TPE, GP, HpBandSter)}
 SCHEDULERS: dict[str, type[Scheduler]] = {
-    cls.name: cls for cls in (Fifo, SuccessiveHalving, Hyperband, Asha, AshaStopping, Pasha, MedianStopping)
+    cls.name: cls for cls in (Fifo, SuccessiveHalving, Hyperband, Asha, AshaStopping, Pasha, MedianStopping, PBT)
 }
 PRESETS: dict[str, Callable[[], Scheduler]] = {
     "random": lambda: Fifo(searcher=Random()),
@@ -43,6 +44,7 @@ PRESETS: dict[str, Callable[[], Scheduler]] = {
     "asha_stopping": AshaStopping,
     "pasha": Pasha,
     "median_stopping": MedianStopping,
+    "pbt": PBT,
     "bohb": lambda: Hyperband(searcher=KDE()),
     "hpbandster": lambda: Hyperband(searcher=HpBandSter()),
 }

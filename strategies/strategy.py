@@ -7,6 +7,8 @@ import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+
 from strategies.actions import Done, Limit, Record, Resume, Start, Stop, Verdict, Wait
 from strategies.history import History
 from strategies.schedulers.base import New, Scheduler
@@ -14,6 +16,8 @@ from strategies.schedulers.rungs import Fidelity
 from strategies.searchers.base import Context
 from strategies.space import SearchSpace
 from strategies.trials import Status, TrialTable
+
+COPY = 1  # suggestion k draws from [seed, k], the configuration of trial t with a parent from [seed, t, COPY]
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,14 @@ class Strategy:
         action = self.algo.next(self.table, self.problem.fidelity)
         if not isinstance(action, New):
             return action
-        space = self.problem.space
-        row = self.algo.searcher.suggest(Context(space, self.history, self.problem.seed, action.until))
-        return Start(len(self.table.trials), space.decode(row), action.until, action.bracket, action.reason)
+        problem, number = self.problem, len(self.table.trials)
+        if action.parent is None:
+            row = self.algo.searcher.suggest(Context(problem.space, self.history, problem.seed, action.until))
+        else:
+            rng = np.random.default_rng([problem.seed, number, COPY])
+            row = self.algo.explore(problem.space, self.history.X[action.parent], rng)
+        config = problem.space.decode(row)
+        return Start(number, config, action.until, action.bracket, action.reason, action.parent, action.replaces)
 
     def verdict(self, trial: int) -> Verdict:
         """What becomes of a trial that waits at its milestone."""
@@ -70,13 +79,13 @@ class Strategy:
             record = dataclasses.replace(record, num_trials=self._cap(record.num_trials))
         self.table.apply(record)
         if isinstance(record, Start):
-            self.history.start(self.problem.space.encode(record.config), record.until)
+            row = self.problem.space.encode(record.config)
+            self.history.start(row, record.until, proposed=record.parent is None)
         else:
             self.history.apply(record)
 
     def _cap(self, num_trials: int | None) -> int | None:
-        """The limit on trials, at most as many as the searcher has to propose."""
+        """The limit on trials, the scheduler's own if there is none: at most as many as the searcher has to propose."""
         size = self.algo.searcher.size(self.problem.space)
-        if size is None or num_trials is None:
-            return size if num_trials is None else num_trials
-        return min(size, num_trials)
+        limits = [self.algo.default_trials if num_trials is None else num_trials, size]
+        return min((limit for limit in limits if limit is not None), default=None)

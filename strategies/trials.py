@@ -29,6 +29,7 @@ class TrialRow:
     """One trial: the bracket it belongs to, the milestone it runs to (or reached last), its status.
 
     results, best, mean: how many values it has, one at each milestone reached; the best and the mean of them.
+    reached: its last milestone, or the one at which its parent was copied.  children: how often it was copied.
     """
 
     number: int
@@ -38,12 +39,15 @@ class TrialRow:
     results: int = 0
     best: float = math.inf
     mean: float = 0.0
+    reached: float = 0.0
+    children: int = 0
 
     @property
     def alive(self) -> bool:
         return self.status not in (Status.STOPPED, Status.FAILED)
 
     def add(self, value: float) -> None:
+        self.reached = self.until
         self.results += 1
         self.best = min(self.best, value)
         self.mean += (value - self.mean) / self.results
@@ -57,6 +61,7 @@ class Rung:
     values: trial -> value, in the order of arrival.
     here: the part of the ranking that is neither failed, nor stopped, nor sent on from here.
     means: of each trial with a number here, the mean of its values up to here; ascending.
+    ended: trials that were stopped here, or failed on their way, and that none replaces; in this order.
     """
 
     entered: int = 0  # trials that were ever sent to this milestone
@@ -64,6 +69,7 @@ class Rung:
     values: dict[int, float] = field(default_factory=dict)
     here: list[tuple[float, int]] = field(default_factory=list)
     means: list[float] = field(default_factory=list)
+    ended: dict[int, None] = field(default_factory=dict)
     paused: set[int] = field(default_factory=set)  # trials that pause here
     finite: int = 0  # results that are numbers
 
@@ -95,6 +101,7 @@ class TrialTable:
     def __init__(self) -> None:
         self.trials: list[TrialRow] = []
         self.num_trials: int | None = None
+        self.proposed = 0  # trials without a parent
         self.running = 0
         self.closed: dict[int, int] = {}  # bracket -> its size, where the trial limit cut it short
         self.alive: dict[int, int] = {}  # bracket -> trials neither stopped nor failed (absent: none)
@@ -103,7 +110,7 @@ class TrialTable:
     @property
     def exhausted(self) -> bool:
         """Whether the limit on the number of trials forbids to start one more."""
-        return self.num_trials is not None and len(self.trials) >= self.num_trials
+        return self.num_trials is not None and self.proposed >= self.num_trials
 
     @property
     def last_bracket(self) -> int:
@@ -158,11 +165,21 @@ class TrialTable:
     def _start(self, record: Start) -> None:
         if record.trial != len(self.trials):
             raise ValueError(f"trials start in order: expected {len(self.trials)}, got {record.trial}")
-        self.trials.append(TrialRow(record.trial, record.bracket, record.until))
+        row = TrialRow(record.trial, record.bracket, record.until)
+        self.trials.append(row)
         rung = self.rung(record.bracket, record.until)
         rung.entered += 1
         self.running += 1
         self.alive[record.bracket] = self.alive.get(record.bracket, 0) + 1
+        if record.replaces is not None:
+            replaced = self.trials[record.replaces]
+            del self.rung(replaced.bracket, replaced.until).ended[record.replaces]
+        if record.parent is not None:
+            parent = self.trials[record.parent]
+            parent.children += 1
+            row.reached = parent.reached
+            return
+        self.proposed += 1
         if self.exhausted:
             self.closed[record.bracket] = rung.entered
 
@@ -174,6 +191,7 @@ class TrialTable:
         self.running += (status is Status.RUNNING) - (row.status is Status.RUNNING)
         row.status = status
         if was_alive and not row.alive:
+            self.rung(row.bracket, row.until).ended[row.number] = None
             self.alive[row.bracket] -= 1
             if not self.alive[row.bracket]:
                 del self.alive[row.bracket]

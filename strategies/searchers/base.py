@@ -27,8 +27,8 @@ class Context:
 
     @property
     def number(self) -> int:
-        """Which suggestion this is: the number that the new trial will have."""
-        return len(self.history)
+        """Which suggestion this is, counted from 0."""
+        return self.history.proposed
 
     def rng(self) -> np.random.Generator:
         """The generator of this suggestion: a fresh one for each, so that there is no random state to save."""
