@@ -36,6 +36,7 @@ def simulate(
 ) -> Experiment:
     """Run `algo` on `benchmark` with `workers` simulated workers; the arguments mean what they mean in `tune_run`.
 
+    A copy of another trial (pbt) has the values of its own configuration: a benchmark has no checkpoints.
     time_limit: simulated seconds.  executor: one that watches, say; default: a plain one with `workers` workers.
 
     Raises:

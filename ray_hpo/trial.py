@@ -114,7 +114,7 @@ class Experiment:
 
     def cost(self, done: float, until: float) -> float:
         """Units of fidelity that it takes to bring a trial from `done` to `until`."""
-        return until - done if self.resumable else until
+        return max(until - done, 0.0) if self.resumable else until
 
     def origin(self, parent: int | None) -> float:
         """The step at which a copy of `parent` would begin now; 0 without a parent, or without its checkpoint."""
@@ -177,7 +177,8 @@ class Experiment:
         if isinstance(record, Start):
             self.trials.append(Trial(record.trial, dict(record.config), record.until, record.bracket, record.parent))
             self._inherit(self.trials[-1])
-            self.granted += self.cost(self.trials[-1].origin, record.until)
+            if not self.trials[-1].ended:
+                self.granted += self.cost(self.trials[-1].origin, record.until)
         row = self.trials[record.trial]
         if not isinstance(record, (Reached, Failed)):
             row.why = record.reason
@@ -213,7 +214,7 @@ class Experiment:
             return
         row.checkpoint = self._refer(None, parent.at_milestone)
         row.origin = row.step = parent.at_milestone.step
-        if parent.ended and row.origin >= parent.step:  # nothing is left that it could train
+        if row.origin >= (parent.step if parent.ended else self.max_budget):  # nothing is left that it could train
             row.ended, row.latest, row.metrics = True, parent.latest, dict(parent.metrics)
 
     def _refer(self, old: Checkpoint | None, new: Checkpoint | None) -> Checkpoint | None:

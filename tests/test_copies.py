@@ -207,6 +207,21 @@ def test_a_parent_that_ended_by_itself_leaves_nothing_to_train(tmp_path: Path) -
     assert result.spent == len(result.all_reports())
 
 
+def test_steps_that_overshoot_the_milestones(tmp_path: Path) -> None:
+    """Reports every 5 epochs, milestones every 3: the checkpoint at milestone 9 is that of epoch 10, the last one."""
+
+    def coarse(config: dict[str, Any]) -> None:
+        state = get_checkpoint() or {"epoch": 0}
+        assert isinstance(state, dict)
+        for epoch in range(state["epoch"] + 5, 11, 5):
+            report({"loss": (config["x"] - 0.3) ** 2 + 1 / epoch, "epoch": epoch}, checkpoint={"epoch": epoch})
+
+    result = run(tmp_path, coarse, fidelity="epoch", max_budget=10)
+    assert set(result.experiment.counts()) == {"completed", "stopped"}
+    assert result.experiment.counts()["completed"] == 8
+    assert {trial.origin for trial in result.trials if trial.parent is not None} <= {5.0, 10.0}
+
+
 def test_budgets_that_are_trained_from_nothing_are_refused(tmp_path: Path) -> None:
     def budgeted(config: dict[str, Any], budget: int) -> dict[str, float]:
         return {"loss": config["x"] / budget}
