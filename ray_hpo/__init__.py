@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from strategies.schedulers.base import Scheduler as Scheduler
     from strategies.schedulers.fifo import Fifo as Fifo
     from strategies.schedulers.hyperband import Hyperband as Hyperband
+    from strategies.schedulers.median_stopping import MedianStopping as MedianStopping
+    from strategies.schedulers.pasha import Pasha as Pasha
+    from strategies.schedulers.pbt import PBT as PBT
     from strategies.schedulers.successive_halving import SuccessiveHalving as SuccessiveHalving
     from strategies.searchers.base import Searcher as Searcher
     from strategies.searchers.cmaes import CMAES as CMAES
@@ -71,6 +74,9 @@ _PUBLIC = {
     "strategies.schedulers.base": "Scheduler",
     "strategies.schedulers.fifo": "Fifo",
     "strategies.schedulers.hyperband": "Hyperband",
+    "strategies.schedulers.median_stopping": "MedianStopping",
+    "strategies.schedulers.pasha": "Pasha",
+    "strategies.schedulers.pbt": "PBT",
     "strategies.schedulers.successive_halving": "SuccessiveHalving",
     "strategies.searchers.base": "Searcher",
     "strategies.searchers.cmaes": "CMAES",

@@ -7,6 +7,7 @@ neither Ray nor SQL, and has no state that the journal does not hold but the act
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from strategies.actions import (
@@ -19,7 +20,6 @@ from strategies.actions import (
     Resume,
     Start,
     Stop,
-    Verdict,
     minimised,
     record_to_json,
 )
@@ -126,12 +126,15 @@ class Controller:
             if isinstance(action, Done):
                 self._finished = action.reason
             elif isinstance(action, Stop):
-                self._decide(action)
+                self._record(action)
             elif isinstance(action, (Start, Resume)):
                 self._finished = self._refusal(action)
                 if not self._finished:
-                    self._decide(action)
-                    self._send(self._experiment.trials[action.trial])
+                    self._record(action)
+                    trial = self._experiment.trials[action.trial]
+                    if isinstance(action, Start):
+                        self._note_missing_checkpoint(trial)
+                    self._send(trial)
             else:
                 return
 
@@ -165,8 +168,6 @@ class Controller:
                     self._journal.report(trial.number, message.step, message.time, message.metrics)
                     self._experiment.report(trial.number, message.step, message.metrics)
             case Saved():
-                if trial.checkpoint and trial.checkpoint.path != message.checkpoint.path:
-                    self._forget(trial.checkpoint.path)
                 self._event("saved", trial.number, {"path": message.checkpoint.path, "step": message.checkpoint.step})
             case Notice():
                 self._event("notice", trial.number, {"text": message.text})
@@ -192,7 +193,7 @@ class Controller:
             refusal = self._refusal(verdict)
             if refusal:
                 self._finished, verdict = refusal, Pause(trial.number, refusal)
-        self._decide(verdict)
+        self._record(verdict)
         if isinstance(verdict, Continue):
             if holds_worker and not trial.ended:
                 until = verdict.until
@@ -234,21 +235,15 @@ class Controller:
 
     def _refusal(self, action: Start | Resume | Continue) -> str:
         """Why the budget does not allow `action`; empty if it does."""
-        done = 0.0 if isinstance(action, Start) else self._experiment.trials[action.trial].until
-        return self._budget.refuses(
-            self._elapsed(), self._experiment.granted, self._experiment.cost(done, action.until)
-        )
+        known = self._experiment
+        done = known.origin(action.parent) if isinstance(action, Start) else known.trials[action.trial].until
+        return self._budget.refuses(self._elapsed(), known.granted, known.cost(done, action.until))
 
-    def _decide(self, decision: Start | Resume | Verdict) -> None:
-        """Make a decision true. A trial that is stopped needs its checkpoint no more."""
-        if isinstance(decision, Stop):
-            trial = self._experiment.trials[decision.trial]
-            checkpoint = trial.checkpoint
-            self._record(decision)
-            if checkpoint and trial.checkpoint is None:
-                self._forget(checkpoint.path)
-        else:
-            self._record(decision)
+    def _note_missing_checkpoint(self, trial: Trial) -> None:
+        """A copy of a trial that saved nothing trains on nothing, and takes longer."""
+        if trial.parent is not None and trial.checkpoint is None:
+            text = f"starts from nothing: trial {trial.parent}, of which it is a copy, saved no checkpoint up to there"
+            self._event("notice", trial.number, {"text": text})
 
     def _send(self, trial: Trial) -> None:
         """A trial is to train on and has no worker. One that has ended by itself is at its next milestone already."""
@@ -269,8 +264,10 @@ class Controller:
         self._actions.append(lambda: self._executor.release(trial.number))
         self._freed += 1
 
-    def _forget(self, path: str) -> None:
-        self._actions.append(lambda: self._discard(path))
+    def _tidy(self) -> None:
+        """Have the checkpoints deleted that no trial refers to any more, after the commit."""
+        self._actions += [partial(self._discard, path) for path in self._experiment.unneeded]
+        self._experiment.unneeded.clear()
 
     # ---- remembering ----
 
@@ -280,11 +277,13 @@ class Controller:
         self._journal.event(Event(now, body.pop("kind"), body.pop("trial", None), body))
         self._experiment.record(now, record)
         self._strategy.apply(record)
+        self._tidy()
 
     def _event(self, kind: str, trial: int | None, body: dict[str, Any]) -> None:
         now = self._executor.now()
         self._journal.event(Event(now, kind, trial, body))
         self._experiment.apply(now, kind, trial, body)
+        self._tidy()
 
     def _elapsed(self) -> float:
         return self._experiment.elapsed_at(self._executor.now())

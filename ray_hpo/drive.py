@@ -125,7 +125,8 @@ def _session(folder: Path, spec: Spec, make_executor: MakeExecutor, limits: Limi
     experiment = read_experiment(folder, spec.experiment())
     _check(limits, experiment)
     store = CheckpointStore(folder)
-    store.sweep(trial.checkpoint.path for trial in experiment.trials if trial.checkpoint)
+    store.sweep(experiment.checkpoints)
+    experiment.unneeded.clear()  # swept
     executor = make_executor(folder, spec)
     journal = Journal(folder)
     try:
@@ -210,7 +211,7 @@ def _open_session(experiment: Experiment, journal: Journal, now: float, limits: 
 
 
 def _check(limits: Limits, experiment: Experiment) -> None:
-    started, granted, elapsed = len(experiment.trials), experiment.granted, experiment.elapsed
+    started, granted, elapsed = experiment.proposed, experiment.granted, experiment.elapsed
     if limits.num_trials is not None and limits.num_trials < started:
         raise InvalidInput(f"num_trials={limits.num_trials} is below the {started} trials that were started already")
     if limits.total_budget is not None and limits.total_budget < granted:

@@ -44,7 +44,7 @@ class Outlook:
         if self.total_budget:
             parts.append(experiment.spent / self.total_budget)
         elif self.num_trials:
-            over = sum(trial.state in ("completed", "stopped", "failed") for trial in experiment.trials)
+            over = sum(t.state in ("completed", "stopped", "failed") and t.parent is None for t in experiment.trials)
             parts.append(over / self.num_trials)
         return min(1.0, max(parts)) if parts else None
 
@@ -119,8 +119,9 @@ class View:
         return ", ".join(f"{counts[state]} {state}" for state in STATES if state in counts) or "none yet"
 
     def trials(self) -> str:
-        total = self.outlook.num_trials
-        return f"{len(self.experiment.trials)} of {total}" if total else f"{len(self.experiment.trials)}"
+        total, proposed = self.outlook.num_trials, self.experiment.proposed
+        copies = len(self.experiment.trials) - proposed
+        return f"{proposed}{f' of {total}' if total else ''}{f' and {copies} copies' if copies else ''}"
 
     def spent(self) -> str:
         spent = self.experiment.spent
@@ -128,7 +129,7 @@ class View:
         text = f"{fidelity_text(round(spent, 2))} {unit(self.spec)}"
         if full is None or not self.experiment.trials:
             return text
-        return f"{text} ({spent / (full * len(self.experiment.trials)):.0%} of full training)"
+        return f"{text} ({spent / (full * self.experiment.proposed):.0%} of full training)"
 
     def workers(self) -> str:
         slots = self._slots()

@@ -100,6 +100,14 @@ class Result:
         """The last checkpoint of a trial; None if it reported none, or was stopped."""
         return None if trial.checkpoint is None else CheckpointStore(self.path).load(trial.checkpoint.path)
 
+    def lineage(self, trial: Trial) -> list[Trial]:
+        """A trial and those of which it is a copy of a copy, the oldest first: each trained to the next one's
+        `origin`, with a configuration of its own."""
+        line = [trial]
+        while line[0].parent is not None:
+            line.insert(0, self.trials[line[0].parent])
+        return line
+
     @property
     def status(self) -> str:
         """running, interrupted, or why it ended; for a search that is over how its verification stands as well."""
@@ -128,7 +136,7 @@ class Result:
         return _frame([{"trial": n, "step": step, "time": time, **metrics} for n, step, time, metrics in rows])
 
     def to_dataframe(self) -> pandas.DataFrame:
-        """One row a trial: number, state, fidelity, the metrics of the last report, config/NAME, why, error."""
+        """One row a trial: number, state, parent, fidelity, the metrics of the last report, config/NAME, why, error."""
         return _frame([self._row(trial) for trial in self.trials]).set_index("trial")
 
     def _row(self, trial: Trial) -> dict[str, Any]:
@@ -136,6 +144,7 @@ class Result:
             "trial": trial.number,
             "state": trial.state,
             "bracket": trial.bracket,
+            "parent": trial.parent,
             "fidelity": trial.fidelity,
             "step": trial.step,
             "value": trial.value,

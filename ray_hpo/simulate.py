@@ -42,6 +42,7 @@ def simulate(
 ) -> Experiment:
     """Run `algo` on `benchmark` with `workers` simulated workers; the arguments mean what they mean in `tune_run`.
 
+    A copy of another trial (pbt) has the values of its own configuration: a benchmark has no checkpoints.
     time_limit: simulated seconds.  warm_start: what this function returned, too.
     executor: one that watches, say; default: a plain one with `workers` workers.
 
@@ -52,12 +53,14 @@ def simulate(
     space = to_space(benchmark.space)
     points = first_points(space, points_to_evaluate, seed)
     resumable = getattr(benchmark, "resumable", True)
+    if chosen.copies and not resumable:
+        raise InvalidInput(f"algo {chosen.name} needs a benchmark that goes on from checkpoints; got resumable=False")
     problem = Problem(space, Fidelity.of(max_budget, min_budget, resumable), seed, points)
     problem = dataclasses.replace(problem, earlier=read_earlier(warm_start, problem, chosen, metric, mode)[1])
-    limited = any(limit is not None for limit in (num_trials, time_limit, total_budget, chosen.searcher.size(space)))
-    if not limited:
+    limits = (num_trials, time_limit, total_budget, chosen.default_trials, chosen.searcher.size(space))
+    if all(limit is None for limit in limits):
         raise InvalidInput("simulate needs num_trials, time_limit or total_budget, or it would never end")
-    experiment = Experiment(metric, mode, problem.fidelity.max_budget, resumable)
+    experiment = Experiment(metric, mode, problem.fidelity.max_budget, resumable, chosen.copies)
     journal = Journal(None)
     executor = executor or SimulatedExecutor(benchmark, workers)
     for kind, body in (("session", {}), ("limit", {"num_trials": num_trials})):

@@ -81,6 +81,11 @@ class Spec:
         fidelity = Fidelity.of(self.max_budget, self.min_budget)
         if self.max_budget is None and self.algo.early_stopping:
             raise InvalidInput(f"algo {self.algo.name} needs max_budget, the budget of a full training (epochs, say)")
+        if self.algo.copies and not self.resumable:
+            raise InvalidInput(
+                f"algo {self.algo.name} needs a trainable that goes on from checkpoints; "
+                "train(config, budget) starts from nothing: write train(config), which calls report"
+            )
         if self.total_budget is not None:
             if isinstance(self.total_budget, bool) or not isinstance(self.total_budget, (int, float)):
                 raise InvalidInput(f"total_budget must be a number; got total_budget={self.total_budget!r}")
@@ -102,7 +107,8 @@ class Spec:
 
     def experiment(self) -> Experiment:
         """The fold over this experiment's journal, with nothing folded in yet."""
-        return Experiment(self.metric, self.mode, self.problem().fidelity.max_budget, self.resumable)
+        max_budget = self.problem().fidelity.max_budget
+        return Experiment(self.metric, self.mode, max_budget, self.resumable, self.algo.copies)
 
     def to_json(self) -> dict[str, Any]:
         body = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}

@@ -72,10 +72,10 @@ def result_lines(result: Result) -> list[str]:
         lines.append(f"  {config_text(best.config)}")
         lines += verification_lines(result)
     if spec.max_budget is not None and experiment.trials:
-        full = spec.max_budget * len(experiment.trials)
+        full = spec.max_budget * experiment.proposed
         text = fidelity_text(round(result.spent, 2))
         lines.append(
-            f"spent: {text} {unit(spec)}; full training of all {len(experiment.trials)} trials would have taken "
+            f"spent: {text} {unit(spec)}; full training of all {experiment.proposed} trials would have taken "
             f"{fidelity_text(full)} ({full / max(result.spent, 1e-9):.1f} x)"
         )
     lines += [
@@ -124,7 +124,7 @@ def _more(result: Result) -> str:
     if status.startswith("total_budget"):
         return f" --total-budget {2 * (budget.total_budget or 0):g}"
     if status.startswith("all trials"):
-        return f" --num-trials {2 * max(1, len(experiment.trials))}"
+        return f" --num-trials {2 * max(1, experiment.proposed)}"
     return ""
 
 

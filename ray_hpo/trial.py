@@ -6,7 +6,8 @@ The controller, the display, results and the command line all read this one fold
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -36,12 +37,15 @@ class Trial:
 
     fidelity, value: the last milestone reached and the metric there, in the user's sign; None before the first.
     step, metrics: of the last report.  why: the reason of the last decision, in words.
+    parent: the trial of which this one is a copy, trained on from `origin`, the step of the parent's checkpoint.
     """
 
     number: int
     config: dict[str, Any]
     until: float
     bracket: int = 0
+    parent: int | None = None
+    origin: float = 0.0
     state: State = "running"
     why: str = ""
     fidelity: float | None = None
@@ -50,6 +54,7 @@ class Trial:
     metrics: dict[str, Any] = field(default_factory=dict)
     latest: float | None = None  # the metric in the last report that had it
     checkpoint: Checkpoint | None = None
+    at_milestone: Checkpoint | None = None  # what it was at the last milestone; only where trials are copied
     since: float = 0.0  # when it was last allowed to train on
     begun: float = 0.0  # when it was last sent to a worker
     seconds: float = 0.0  # on workers, until the last time it gave one back
@@ -64,22 +69,37 @@ class Trial:
 class Experiment:
     """The fold: `apply` each event and `report` each report, in the journal's order.
 
-    records: what the strategy is to be told, in order.
+    copies: whether trials may begin from the checkpoint that another one had at its last milestone.
+    records: what the strategy is to be told, in order.  unneeded: paths of checkpoints that no trial refers to any
+    more; whoever deletes them empties it.
     """
 
-    def __init__(self, metric: str, mode: str, max_budget: float, resumable: bool = True) -> None:
+    def __init__(self, metric: str, mode: str, max_budget: float, resumable: bool = True, copies: bool = False) -> None:
         self.metric = metric
         self.mode = mode
         self.max_budget = max_budget
         self.resumable = resumable
+        self.copies = copies
         self.trials: list[Trial] = []
         self.records: list[Record] = []
         self.notices: list[str] = []
+        self.unneeded: list[str] = []
         self.budget = Budget()
         self.closed = ""  # why the last session ended; empty while it runs, or after a crash
         self.elapsed = 0.0  # seconds of all sessions
         self.granted = 0.0  # units of fidelity handed out to trials
         self._last_time: float | None = None
+        self._uses: Counter[str] = Counter()  # path of a checkpoint -> how often trials refer to it
+
+    @property
+    def proposed(self) -> int:
+        """Trials that are not copies of others: those that the limit on trials counts."""
+        return sum(trial.parent is None for trial in self.trials)
+
+    @property
+    def checkpoints(self) -> Set[str]:
+        """Paths of all checkpoints that trials refer to."""
+        return self._uses.keys()
 
     @property
     def best(self) -> Trial | None:
@@ -93,11 +113,16 @@ class Experiment:
     @property
     def spent(self) -> float:
         """Units of fidelity trained, work that was redone after crashes left out."""
-        return sum(trial.step for trial in self.trials) if self.resumable else self.granted
+        return sum(trial.step - trial.origin for trial in self.trials) if self.resumable else self.granted
 
     def cost(self, done: float, until: float) -> float:
         """Units of fidelity that it takes to bring a trial from `done` to `until`."""
-        return until - done if self.resumable else until
+        return max(until - done, 0.0) if self.resumable else until
+
+    def origin(self, parent: int | None) -> float:
+        """The step at which a copy of `parent` would begin now; 0 without a parent, or without its checkpoint."""
+        checkpoint = None if parent is None else self.trials[parent].at_milestone
+        return checkpoint.step if checkpoint else 0.0
 
     def _with_value(self) -> list[Trial]:
         return [trial for trial in self.trials if trial.value is not None and math.isfinite(trial.value)]
@@ -156,8 +181,10 @@ class Experiment:
         if isinstance(record, Limit):
             return
         if isinstance(record, Start):
-            self.trials.append(Trial(record.trial, dict(record.config), record.until, record.bracket))
-            self.granted += record.until
+            self.trials.append(Trial(record.trial, dict(record.config), record.until, record.bracket, record.parent))
+            self._inherit(self.trials[-1])
+            if not self.trials[-1].ended:
+                self.granted += self.cost(self.trials[-1].origin, record.until)
         row = self.trials[record.trial]
         if not isinstance(record, (Reached, Failed)):
             row.why = record.reason
@@ -172,15 +199,40 @@ class Experiment:
                 self._grant(row, record.until, time)
             case Reached():
                 row.fidelity, row.value, row.error = record.fidelity, row.latest, ""
+                if self.copies:
+                    row.at_milestone = self._refer(row.at_milestone, row.checkpoint)
             case Failed():
                 self._leave(row, "failed", time)
                 row.why = row.error
+                row.at_milestone = self._refer(row.at_milestone, None)
             case Pause():
                 self._leave(row, "paused", time)
             case Stop():
                 self._leave(row, "completed" if row.until >= self.max_budget else "stopped", time)
-                if row.state == "stopped":
-                    row.checkpoint = None  # it will not be needed again, and disks fill up
+                row.at_milestone = self._refer(row.at_milestone, None)
+                if row.state == "stopped":  # it will not be needed again, and disks fill up
+                    row.checkpoint = self._refer(row.checkpoint, None)
+
+    def _inherit(self, row: Trial) -> None:
+        """A trial with a parent begins as the parent was at its last milestone."""
+        parent = None if row.parent is None else self.trials[row.parent]
+        if parent is None or parent.at_milestone is None:
+            return
+        row.checkpoint = self._refer(None, parent.at_milestone)
+        row.origin = row.step = parent.at_milestone.step
+        if row.origin >= (parent.step if parent.ended else self.max_budget):  # nothing is left that it could train
+            row.ended, row.latest, row.metrics = True, parent.latest, dict(parent.metrics)
+
+    def _refer(self, old: Checkpoint | None, new: Checkpoint | None) -> Checkpoint | None:
+        """`new`, which takes the place of `old` in a trial."""
+        if new is not None:
+            self._uses[new.path] += 1
+        if old is not None:
+            self._uses[old.path] -= 1
+            if not self._uses[old.path]:
+                del self._uses[old.path]
+                self.unneeded.append(old.path)
+        return new
 
     def _grant(self, row: Trial, until: float, time: float) -> None:
         if not row.ended:
@@ -195,7 +247,7 @@ class Experiment:
     def _runtime(self, time: float, kind: str, row: Trial, body: Mapping[str, Any]) -> None:
         match kind:
             case "saved":
-                row.checkpoint = Checkpoint(body["path"], body["step"])
+                row.checkpoint = self._refer(row.checkpoint, Checkpoint(body["path"], body["step"]))
             case "ended":
                 row.ended = True
             case "notice":

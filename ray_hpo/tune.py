@@ -74,14 +74,16 @@ def tune_run(
             `train(config, budget)`; a class with setup, step, save and load; or anything written for Ray Tune.
             Without one, a function that runs a trainable is returned, which also serves as a decorator.
         metric, mode: which reported number to minimise ("min") or maximise ("max").
-        algo: "random", "grid", "sobol", "kde", "tpe", "gp", "cmaes", "sh", "hyperband", "asha", "asha_stopping", "bohb",
-            "dehb", "mobster", "priorband", "hpbandster"; a searcher; or a scheduler with its searcher, as in
-            `Hyperband(searcher=KDE())`. "auto" takes bohb if there is a `max_budget`, kde on full trainings if not;
-            and priorband or tpe where the space has priors, which these two use.
+        algo: "random", "grid", "sobol", "kde", "tpe", "gp", "cmaes", "sh", "hyperband", "asha", "asha_stopping",
+            "pasha", "median_stopping", "pbt", "bohb", "dehb", "mobster", "priorband", "hpbandster"; a searcher; or a
+            scheduler with its searcher, as in `Hyperband(searcher=KDE())`. "auto" takes bohb if there is a
+            `max_budget`, kde on full trainings if not; and priorband or tpe where the space has priors, which these
+            two use.
         max_budget, min_budget: the budget of a full training, and the least after which trials are compared; in reports
             (epochs), or in whatever `fidelity` counts. Whole numbers make whole milestones.
         num_trials, time_limit, total_budget: limits, whichever comes first: configurations; seconds or "1h30m"; units
-            of budget over all trials. Without any, 100 trials.
+            of budget over all trials. Without any, 100 trials. For "pbt" num_trials is the size of the population
+            (default 20): the copies that replace its members do not count.
         points_to_evaluate: configurations, nested as the space is, that are tried first, in this order, before the
             searcher is asked; it sees what came of them. What one leaves out is drawn at random, whatever `algo` is.
         warm_start: earlier experiments (folders, or Results) of the same metric, whose results the searcher is told at
@@ -114,7 +116,8 @@ def tune_run(
     console = Console() if progress else None
     searched = to_space(space)
     chosen = _choose_algo(algo, max_budget, searched.prior.informed, console)
-    if num_trials is None and time_limit is None and total_budget is None and chosen.searcher.size(searched) is None:
+    ends = (num_trials, time_limit, total_budget, chosen.default_trials, chosen.searcher.size(searched))
+    if all(end is None for end in ends):
         num_trials = DEFAULT_TRIALS
     spec = Spec(
         name=choose_name(name, short_name(trainable)),
@@ -238,7 +241,8 @@ def _executor(executor: str, trainable: Any) -> MakeExecutor:
             return InlineExecutor(trainable, setting)
         from ray_hpo.executors.ray.executor import RayExecutor
 
-        wanted = [n for n in (spec.max_concurrent, spec.num_trials) if n is not None]
+        trials = spec.algo.default_trials if spec.num_trials is None else spec.num_trials
+        wanted = [n for n in (spec.max_concurrent, trials) if n is not None]
         return RayExecutor(trainable, setting, spec.resources, min(wanted, default=None), spec.isolate)
 
     return make

@@ -17,13 +17,19 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Start:
-    """Begin a new trial with `config` (flat names, active parameters only) and train it to `until`."""
+    """Begin a new trial with `config` (flat names, active parameters only) and train it to `until`.
+
+    parent: the trial from whose checkpoint at its last milestone this one begins; None: from nothing.
+    replaces: the trial, at its end already, whose place in the population this one takes.
+    """
 
     trial: int
     config: Mapping[str, Any]
     until: float
     bracket: int = 0
     reason: str = ""
+    parent: int | None = None
+    replaces: int | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,8 @@ class Failed:
 
 @dataclass(frozen=True)
 class Limit:
-    """From here on at most `num_trials` trials may be started in all (None: no limit)."""
+    """From here on at most `num_trials` trials may be started in all, those with a parent not counted (None: no
+    limit)."""
 
     num_trials: int | None
 
@@ -109,8 +116,12 @@ _KINDS: dict[str, type] = {
 
 
 def record_to_json(record: Record) -> dict[str, Any]:
-    """A record as a JSON object; infinity becomes the string "inf" so that any JSON reader takes it."""
-    body = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+    """A record as a JSON object; infinity becomes the string "inf" so that any JSON reader takes it.
+
+    What is None unless it is given is left out.
+    """
+    fields = [(field.name, getattr(record, field.name), field.default) for field in dataclasses.fields(record)]
+    body = {name: value for name, value, default in fields if not (value is None and default is None)}
     for key in ("until", "fidelity", "value"):
         if key in body and math.isinf(body[key]):
             body[key] = "inf"

@@ -57,6 +57,7 @@ class History:
         self._results: dict[float, Results] = {}
         self._arrivals = GrowingArray((3,))
         self._pending: dict[int, float] = {}
+        self.proposed = 0  # configurations that a searcher proposed; the others are copies of such, perturbed
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -100,9 +101,10 @@ class History:
         for number, fidelity, value in results:
             self._add(number, fidelity, value)
 
-    def start(self, row: Array, until: float) -> None:
-        """A new trial with the configuration `row` (d,) runs to `until`."""
+    def start(self, row: Array, until: float, proposed: bool = True) -> None:
+        """A new trial with the configuration `row` (d,), which a searcher proposed or not, runs to `until`."""
         self._pending[len(self._rows)] = until
+        self.proposed += proposed
         self._rows.append(row)
 
     def apply(self, record: Record) -> None:

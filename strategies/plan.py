@@ -44,10 +44,9 @@ def planned_budget(algo: Scheduler, problem: Problem, records: Sequence[Record],
             action = strategy.next()
             if not isinstance(action, (Start, Resume, Stop)):
                 break
-            done = table.trials[action.trial].until if isinstance(action, Resume) else 0.0
             strategy.apply(action)
             if not isinstance(action, Stop):
-                grant(action.trial, done, action.until)
+                grant(action.trial, table.trials[action.trial].reached, action.until)
         if not running:
             return total
         clock, trial = heapq.heappop(running)

@@ -13,6 +13,9 @@ from strategies.schedulers.async_hyperband import AsyncHyperband
 from strategies.schedulers.base import Scheduler
 from strategies.schedulers.fifo import Fifo
 from strategies.schedulers.hyperband import Hyperband
+from strategies.schedulers.median_stopping import MedianStopping
+from strategies.schedulers.pasha import Pasha
+from strategies.schedulers.pbt import PBT
 from strategies.schedulers.successive_halving import SuccessiveHalving
 from strategies.searchers.base import Searcher
 from strategies.searchers.cmaes import CMAES
@@ -32,7 +35,8 @@ SEARCHERS: dict[str, type[Searcher]] = {
     cls.name: cls for cls in (Random, Grid, Sobol, KDE, TPE, GP, CMAES, DE, PriorBand, HpBandSter)
 }
 SCHEDULERS: dict[str, type[Scheduler]] = {
-    cls.name: cls for cls in (Fifo, SuccessiveHalving, Hyperband, Asha, AshaStopping, AsyncHyperband)
+    cls.name: cls
+    for cls in (Fifo, SuccessiveHalving, Hyperband, Asha, AshaStopping, AsyncHyperband, Pasha, MedianStopping, PBT)
 }
 PRESETS: dict[str, Callable[[], Scheduler]] = {
     "random": lambda: Fifo(searcher=Random()),
@@ -46,6 +50,9 @@ PRESETS: dict[str, Callable[[], Scheduler]] = {
     "hyperband": Hyperband,
     "asha": Asha,
     "asha_stopping": AshaStopping,
+    "pasha": Pasha,
+    "median_stopping": MedianStopping,
+    "pbt": PBT,
     "bohb": lambda: Hyperband(searcher=KDE()),
     "dehb": lambda: Hyperband(searcher=DE()),
     "mobster": lambda: AsyncHyperband(searcher=GP()),

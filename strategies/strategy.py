@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from strategies.actions import Done, Limit, Record, Resume, Start, Stop, Verdict, Wait
 from strategies.earlier import Earlier
 from strategies.history import History
@@ -16,6 +18,8 @@ from strategies.schedulers.rungs import Fidelity
 from strategies.searchers.base import Context
 from strategies.space import SearchSpace
 from strategies.trials import Status, TrialTable
+
+COPY = 1  # suggestion k draws from [seed, k], the configuration of trial t with a parent from [seed, t, COPY]
 
 
 @dataclass(frozen=True)
@@ -61,12 +65,17 @@ class Strategy:
         action = self.algo.next(self.table, self.problem.fidelity)
         if not isinstance(action, New):
             return action
-        space, points, number = self.problem.space, self.problem.points, len(self.table.trials)
-        if number < len(points):
-            reason = f"points_to_evaluate[{number}]: {action.reason}"
-            return Start(number, dict(points[number]), action.until, action.bracket, reason)
-        config = space.decode(self.algo.searcher.suggest(self._context(action.until)))
-        return Start(number, config, action.until, action.bracket, action.reason)
+        space, points, history = self.problem.space, self.problem.points, self.history
+        number, proposed = len(self.table.trials), history.proposed
+        if action.parent is not None:
+            rng = np.random.default_rng([self.problem.seed, number, COPY])
+            config = space.decode(self.algo.explore(space, history.X[history.earlier + action.parent], rng))
+        elif proposed < len(points):
+            reason = f"points_to_evaluate[{proposed}]: {action.reason}"
+            action, config = dataclasses.replace(action, reason=reason), dict(points[proposed])
+        else:
+            config = space.decode(self.algo.searcher.suggest(self._context(action.until)))
+        return Start(number, config, action.until, action.bracket, action.reason, action.parent, action.replaces)
 
     def verdict(self, trial: int) -> Verdict:
         """What becomes of a trial that waits at its milestone."""
@@ -82,19 +91,20 @@ class Strategy:
             record = dataclasses.replace(record, num_trials=self._cap(record.num_trials))
         self.table.apply(record)
         if isinstance(record, Start):
-            self.history.start(self.problem.space.encode(record.config), record.until)
+            row = self.problem.space.encode(record.config)
+            self.history.start(row, record.until, proposed=record.parent is None)
         else:
             self.history.apply(record)
 
     def _context(self, until: float) -> Context:
         problem = self.problem
         given, full = len(problem.points), problem.fidelity.max_budget
-        return Context(problem.space, self.history, problem.seed, until, given, full)
+        return Context(problem.space, self.history, problem.seed, until, given=given, max_budget=full)
 
     def _cap(self, num_trials: int | None) -> int | None:
-        """The limit on trials, at most the points and as many as the searcher has to propose."""
+        """The limit on trials, the scheduler's own if there is none; at most the points and what the searcher has to
+        propose."""
         size = self.algo.searcher.size(self.problem.space)
-        if size is None:
-            return num_trials
-        size += len(self.problem.points)
-        return size if num_trials is None else min(size, num_trials)
+        most = None if size is None else size + len(self.problem.points)
+        limits = [self.algo.default_trials if num_trials is None else num_trials, most]
+        return min((limit for limit in limits if limit is not None), default=None)

@@ -26,16 +26,31 @@ class Status(Enum):
 
 @dataclass
 class TrialRow:
-    """One trial: the bracket it belongs to, the milestone it runs to (or reached last), its status."""
+    """One trial: the bracket it belongs to, the milestone it runs to (or reached last), its status.
+
+    results, best, mean: how many values it has, one at each milestone reached; the best and the mean of them.
+    reached: its last milestone, or the one at which its parent was copied.  children: how often it was copied.
+    """
 
     number: int
     bracket: int
     until: float
     status: Status = Status.RUNNING
+    results: int = 0
+    best: float = math.inf
+    mean: float = 0.0
+    reached: float = 0.0
+    children: int = 0
 
     @property
     def alive(self) -> bool:
         return self.status not in (Status.STOPPED, Status.FAILED)
+
+    def add(self, value: float) -> None:
+        self.reached = self.until
+        self.results += 1
+        self.best = min(self.best, value)
+        self.mean += (value - self.mean) / self.results
 
 
 @dataclass
@@ -43,17 +58,33 @@ class Rung:
     """The results at one milestone of one bracket.
 
     ranking: (value, trial), best first; ties go to the earlier trial, failures (inf) come last.
+    values: trial -> value, in the order of arrival.
+    here: the part of the ranking that is neither failed, nor stopped, nor sent on from here.
+    means: of each trial with a number here, the mean of its values up to here; ascending.
+    ended: trials that were stopped here, or failed on their way, and that none replaces; in this order.
     """
 
     entered: int = 0  # trials that were ever sent to this milestone
     ranking: list[tuple[float, int]] = field(default_factory=list)
-    moved_on: set[int] = field(default_factory=set)  # trials sent on from here
+    values: dict[int, float] = field(default_factory=dict)
+    here: list[tuple[float, int]] = field(default_factory=list)
+    means: list[float] = field(default_factory=list)
+    ended: dict[int, None] = field(default_factory=dict)
     paused: set[int] = field(default_factory=set)  # trials that pause here
     finite: int = 0  # results that are numbers
 
     def add(self, value: float, trial: int) -> None:
         bisect.insort(self.ranking, (value, trial))
-        self.finite += math.isfinite(value)
+        self.values[trial] = value
+        if math.isfinite(value):
+            bisect.insort(self.here, (value, trial))
+            self.finite += 1
+
+    def leave(self, trial: int) -> None:
+        """A trial with a result here was stopped or sent on."""
+        entry = (self.values[trial], trial)
+        if math.isfinite(entry[0]):
+            del self.here[bisect.bisect_left(self.here, entry)]
 
     def rank(self, value: float, trial: int) -> int:
         """The 1-based rank that (value, trial) has here."""
@@ -70,18 +101,18 @@ class TrialTable:
     def __init__(self) -> None:
         self.trials: list[TrialRow] = []
         self.num_trials: int | None = None
+        self.proposed = 0  # trials without a parent
         self.running = 0
         self.busy: dict[int, int] = defaultdict(int)  # bracket -> trials that run
         self.granted: dict[int, float] = defaultdict(float)  # bracket -> budget handed out, work done anew left out
         self.closed: dict[int, int] = {}  # bracket -> its size, where the trial limit cut it short
         self.alive: dict[int, int] = {}  # bracket -> trials neither stopped nor failed (absent: none)
         self._rungs: dict[tuple[int, float], Rung] = defaultdict(Rung)
-        self._values: dict[int, float] = {}  # trial -> its value at the last milestone reached
 
     @property
     def exhausted(self) -> bool:
         """Whether the limit on the number of trials forbids to start one more."""
-        return self.num_trials is not None and len(self.trials) >= self.num_trials
+        return self.num_trials is not None and self.proposed >= self.num_trials
 
     @property
     def last_bracket(self) -> int:
@@ -92,13 +123,14 @@ class TrialTable:
         return self._rungs[bracket, milestone]
 
     def value(self, trial: int) -> float:
-        """The value at the last milestone that `trial` reached."""
-        return self._values[trial]
+        """The value of a trial that waits or pauses at a milestone, there."""
+        row = self.trials[trial]
+        return self.rung(row.bracket, row.until).values[trial]
 
     def rank(self, trial: int) -> int:
-        """The 1-based rank of a trial at the last milestone it reached."""
+        """The 1-based rank of a trial that waits or pauses at a milestone, there."""
         row = self.trials[trial]
-        return self.rung(row.bracket, row.until).rank(self._values[trial], trial)
+        return self.rung(row.bracket, row.until).rank(self.value(trial), trial)
 
     def apply(self, record: Record) -> None:
         """Fold one record in."""
@@ -107,15 +139,18 @@ class TrialTable:
                 self._start(record)
             case Resume() | Continue():
                 row = self.trials[record.trial]
-                self.rung(row.bracket, row.until).moved_on.add(row.number)
+                self.rung(row.bracket, row.until).leave(row.number)
                 self._set(row, Status.RUNNING)
                 self.granted[row.bracket] += record.until - row.until
                 row.until = record.until
                 self.rung(row.bracket, row.until).entered += 1
             case Reached():
                 row = self.trials[record.trial]
-                self._values[row.number] = record.value
-                self.rung(row.bracket, row.until).add(record.value, row.number)
+                row.add(record.value)
+                rung = self.rung(row.bracket, row.until)
+                rung.add(record.value, row.number)
+                if math.isfinite(record.value):
+                    bisect.insort(rung.means, row.mean)
                 self._set(row, Status.WAITING)
             case Failed():
                 row = self.trials[record.trial]
@@ -124,20 +159,32 @@ class TrialTable:
             case Pause():
                 self._set(self.trials[record.trial], Status.PAUSED)
             case Stop():
-                self._set(self.trials[record.trial], Status.STOPPED)
+                row = self.trials[record.trial]
+                self.rung(row.bracket, row.until).leave(row.number)
+                self._set(row, Status.STOPPED)
             case Limit():
                 self.num_trials = record.num_trials
 
     def _start(self, record: Start) -> None:
         if record.trial != len(self.trials):
             raise ValueError(f"trials start in order: expected {len(self.trials)}, got {record.trial}")
-        self.trials.append(TrialRow(record.trial, record.bracket, record.until))
+        row = TrialRow(record.trial, record.bracket, record.until)
+        self.trials.append(row)
         rung = self.rung(record.bracket, record.until)
         rung.entered += 1
         self.running += 1
         self.busy[record.bracket] += 1
         self.granted[record.bracket] += record.until
         self.alive[record.bracket] = self.alive.get(record.bracket, 0) + 1
+        if record.replaces is not None:
+            replaced = self.trials[record.replaces]
+            del self.rung(replaced.bracket, replaced.until).ended[record.replaces]
+        if record.parent is not None:
+            parent = self.trials[record.parent]
+            parent.children += 1
+            row.reached = parent.reached
+            return
+        self.proposed += 1
         if self.exhausted:
             self.closed[record.bracket] = rung.entered
 
@@ -151,6 +198,7 @@ class TrialTable:
         self.busy[row.bracket] += started
         row.status = status
         if was_alive and not row.alive:
+            self.rung(row.bracket, row.until).ended[row.number] = None
             self.alive[row.bracket] -= 1
             if not self.alive[row.bracket]:
                 del self.alive[row.bracket]

@@ -68,8 +68,8 @@ class CutJournal(Journal):
 
 def drive(folder: Path, algo_name: str, journal: Journal, workers: int = 3, num_trials: int = 30) -> Experiment:
     """One session, on simulated workers, from where the journal in `folder` stands."""
-    problem = Problem(SPACE, Fidelity.of(MAX_BUDGET), seed=4)
-    experiment = read_experiment(folder, Experiment("loss", "min", MAX_BUDGET))
+    problem, algo = Problem(SPACE, Fidelity.of(MAX_BUDGET), seed=4), resolve_algo(algo_name)
+    experiment = read_experiment(folder, Experiment("loss", "min", MAX_BUDGET, copies=algo.copies))
     fresh = not experiment.records
     happened = rows(folder)[0]
     executor = SimulatedExecutor(Bumpy(), workers, start=happened[-1][0] if happened else 0.0)
@@ -77,7 +77,7 @@ def drive(folder: Path, algo_name: str, journal: Journal, workers: int = 3, num_
         for kind, body in (("session", {}), ("limit", {"num_trials": num_trials})):
             journal.event(Event(0.0, kind, None, body))
             experiment.apply(0.0, kind, None, body)
-    strategy = Strategy.rebuild(resolve_algo(algo_name), problem, experiment.records)
+    strategy = Strategy.rebuild(algo, problem, experiment.records)
     try:
         Controller(experiment, strategy, executor, journal, nest=SPACE.nest, max_failures=1).run()
     finally:
@@ -92,13 +92,25 @@ def rows(folder: Path) -> tuple[list[Any], list[Any]]:
     return events, read_reports(folder)
 
 
-@pytest.mark.parametrize("algo", ["bohb", "asha", "asha_stopping", "sh", "kde"])
-def test_cut_at_every_commit_and_resumed_it_is_the_same_run(algo: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("algo", "num_trials"),
+    [
+        ("bohb", 30),
+        ("asha", 30),
+        ("asha_stopping", 30),
+        ("sh", 30),
+        ("kde", 30),
+        ("pasha", 20),
+        ("median_stopping", 12),
+        ("pbt", 6),
+    ],
+)
+def test_cut_at_every_commit_and_resumed_it_is_the_same_run(algo: str, num_trials: int, tmp_path: Path) -> None:
     """Same events at the same simulated times, same reports: nothing lost, nothing doubled, nothing decided anew."""
     whole_folder = tmp_path / "whole"
     whole_folder.mkdir()
     journal = CutJournal(whole_folder, at=0, after=False)
-    drive(whole_folder, algo, journal)
+    drive(whole_folder, algo, journal, num_trials=num_trials)
     whole = rows(whole_folder)
     assert journal.commits > 20
     for at in range(1, journal.commits + 1):
@@ -106,11 +118,11 @@ def test_cut_at_every_commit_and_resumed_it_is_the_same_run(algo: str, tmp_path:
             folder = tmp_path / f"{at}-{after}"
             folder.mkdir()
             with pytest.raises(Cut):
-                drive(folder, algo, CutJournal(folder, at, after))
+                drive(folder, algo, CutJournal(folder, at, after), num_trials=num_trials)
             if at == journal.commits and after:
                 assert rows(folder) == whole  # it died when all was done
                 continue
-            drive(folder, algo, Journal(folder))
+            drive(folder, algo, Journal(folder), num_trials=num_trials)
             assert rows(folder) == whole, f"cut at commit {at}, {'after' if after else 'before'} it"
 
 

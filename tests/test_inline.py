@@ -197,6 +197,15 @@ def test_total_budget_is_never_exceeded_and_almost_used(tmp_path: Path) -> None:
     assert 50 - EPOCHS < result.spent <= 50
 
 
+@pytest.mark.parametrize("algo", ["asha_stopping", "median_stopping"])
+def test_what_a_spent_budget_paused_goes_on_when_it_grows(algo: str, tmp_path: Path) -> None:
+    first = run(tmp_path, algo=algo, num_trials=6, total_budget=5)
+    assert first.experiment.counts()["paused"] == 1
+    result = resume(first.path, train, total_budget=200, executor="inline", progress=False)
+    assert result.status == "all trials have run"
+    assert set(result.experiment.counts()) <= {"stopped", "completed"}
+
+
 def test_time_limit_ends_a_run(tmp_path: Path) -> None:
     def slow(config: dict[str, Any]) -> None:
         for epoch in range(1, EPOCHS + 1):

@@ -101,6 +101,7 @@ def trial_json(result: Result, trial: Trial) -> dict[str, Any]:
         "state": trial.state,
         "config": result.spec.space.nest(trial.config),
         "bracket": trial.bracket,
+        "parent": trial.parent,
         "fidelity": trial.fidelity,
         "step": trial.step,
         "value": trial.value,
@@ -127,12 +128,14 @@ def print_experiment(result: Result, limit: int) -> None:
     ranked = sorted(result.trials, key=lambda trial: _standing(trial, spec.mode))
     shown = ranked[:limit] if limit else ranked
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("trial", "state", "at", spec.metric, "why", "config"):
-        table.add_column(name, overflow="fold", justify="right" if name in ("trial", "at") else "left")
+    parents = ["parent"] if spec.algo.copies else []
+    for name in ("trial", *parents, "state", "at", spec.metric, "why", "config"):
+        table.add_column(name, overflow="fold", justify="right" if name in ("trial", "parent", "at") else "left")
     for trial in shown:
         at = "" if trial.fidelity is None else fidelity_text(trial.fidelity)
         value = "" if trial.value is None else f"{trial.value:.5g}"
-        table.add_row(str(trial.number), trial.state, at, value, trial.why, config_text(trial.config))
+        parent = ["" if trial.parent is None else str(trial.parent)] if parents else []
+        table.add_row(str(trial.number), *parent, trial.state, at, value, trial.why, config_text(trial.config))
     console.print()
     console.print(table)
     if len(shown) < len(ranked):
@@ -147,6 +150,7 @@ def print_trial(result: Result, trial: Trial) -> None:
         f"trial {trial.number}: {trial.state}; {trial.why}",
         f"config: {config_text(trial.config)}",
         f"seed: {result.spec.trial_seed(trial.number)}",
+        *_origin(result, trial),
         f"last report: step {trial.step:g}, {config_text(trial.metrics)}",
         f"retries: {trial.failures} exceptions, {trial.losses} lost workers",
         f"output: {result.path / 'trials' / f'{trial.number:05d}' / 'output.log'}",
@@ -160,6 +164,14 @@ def print_trial(result: Result, trial: Trial) -> None:
         lines.append(f"last error: {trial.error}")
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _origin(result: Result, trial: Trial) -> list[str]:
+    """What a copy of another trial goes back to; nothing for any other."""
+    if trial.parent is None:
+        return []
+    line = " -> ".join(str(ancestor.number) for ancestor in result.lineage(trial))
+    return [f"parent: trial {trial.parent}, trained on from step {trial.origin:g}; lineage: {line}"]
 
 
 def _standing(trial: Trial, mode: str) -> tuple[float, float, int]:

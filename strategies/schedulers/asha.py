@@ -2,7 +2,7 @@
 
 `Asha` promotes (Li et al. 2020, "A system for massively parallel hyperparameter tuning", algorithm 2): a trial pauses
 at its rung and goes on when it is among the best floor(n / eta) of the n results there. `AshaStopping` lets a trial
-train on or stops it at once; nothing is ever resumed.
+train on or stops it at once; nothing is ever resumed, but for what a budget that was raised since had paused.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from strategies.actions import Continue, Pause, Resume, Stop, Verdict, fidelity_text
-from strategies.schedulers.base import New, Next, Scheduler, idle
+from strategies.schedulers.base import New, Next, Scheduler, idle, take_up
 from strategies.schedulers.fifo import full_budget
 from strategies.schedulers.rungs import Fidelity, check_eta
 from strategies.trials import TrialTable
@@ -71,31 +71,39 @@ class Asha(_Asynchronous):
         promotion = self._promotion(table, fidelity)
         if promotion and promotion.trial == trial:
             return Continue(trial, promotion.until, promotion.reason)
-        return Pause(trial, self._standing(table, trial))
+        return Pause(trial, self._standing(table, fidelity, trial))
+
+    def _highest(self, table: TrialTable, fidelity: Fidelity) -> int:
+        """The level of the highest rung that trials may be promoted to, counted from 0."""
+        return len(self.rungs(fidelity)) - 1
+
+    def _above(self, fidelity: Fidelity, rung: float) -> float:
+        """The milestone that a trial promoted from `rung` runs to."""
+        ladder = self.rungs(fidelity)
+        return ladder[ladder.index(rung) + 1]
 
     def _promotion(self, table: TrialTable, fidelity: Fidelity) -> Resume | None:
         ladder = self.rungs(fidelity)
-        for level in range(len(ladder) - 2, -1, -1):
-            rung = table.rung(0, ladder[level])
-            top = rung.top(len(rung.ranking) // self.eta)
-            for trial in top:
-                if trial not in rung.moved_on and table.trials[trial].alive:
-                    return Resume(trial, ladder[level + 1], self._standing(table, trial))
+        for milestone in reversed(ladder[: self._highest(table, fidelity)]):
+            rung = table.rung(0, milestone)
+            if rung.here and rung.rank(*rung.here[0]) <= len(rung.ranking) // self.eta:
+                best = rung.here[0][1]
+                return Resume(best, self._above(fidelity, milestone), self._standing(table, fidelity, best))
         return None
 
     def _last_promotion(self, table: TrialTable, fidelity: Fidelity) -> Resume | None:
         ladder = self.rungs(fidelity)
         if table.rung(0, ladder[-1]).finite:
             return None
-        for level in range(len(ladder) - 2, -1, -1):
-            paused = table.rung(0, ladder[level]).paused
+        for milestone in reversed(ladder[:-1]):
+            paused = table.rung(0, milestone).paused
             if paused:
-                best, at = min(paused, key=table.rank), fidelity_text(ladder[level])
+                best, at = min(paused, key=table.rank), fidelity_text(milestone)
                 reason = f"rung {at}: the best left, and none has reached max_budget yet"
-                return Resume(best, ladder[level + 1], reason)
+                return Resume(best, self._above(fidelity, milestone), reason)
         return None
 
-    def _standing(self, table: TrialTable, trial: int) -> str:
+    def _standing(self, table: TrialTable, fidelity: Fidelity, trial: int) -> str:
         row = table.trials[trial]
         arrived = len(table.rung(row.bracket, row.until).ranking)
         keep = arrived // self.eta
@@ -112,6 +120,9 @@ class AshaStopping(_Asynchronous):
     name: ClassVar[str] = "asha_stopping"
 
     def next(self, table: TrialTable, fidelity: Fidelity) -> Next:
+        paused = take_up(table, self.rungs(fidelity))
+        if paused:
+            return paused
         return idle(table) if table.exhausted else self._new(fidelity)
 
     def verdict(self, table: TrialTable, fidelity: Fidelity, trial: int) -> Verdict:

@@ -14,7 +14,7 @@ from typing import ClassVar
 from strategies.actions import Continue, Verdict, fidelity_text
 from strategies.errors import InvalidInput
 from strategies.schedulers.asha import Asha
-from strategies.schedulers.base import New, Next
+from strategies.schedulers.base import New, Next, take_up
 from strategies.schedulers.rungs import Fidelity
 from strategies.trials import TrialTable
 
@@ -52,6 +52,9 @@ class AsyncHyperband(Asha):
         return ladder if fidelity.resumable else ladder[-ANEW_RUNGS:]
 
     def next(self, table: TrialTable, fidelity: Fidelity) -> Next:
+        paused = take_up(table, self.rungs(fidelity), FULL)
+        if paused:
+            return paused
         if table.exhausted or not self._full_is_due(table, fidelity):
             return super().next(table, fidelity)
         ladder = self.rungs(fidelity)

@@ -4,22 +4,32 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import ClassVar
 
+import numpy as np
+
 from strategies.actions import Done, Resume, Stop, Verdict, Wait
+from strategies.history import Array
 from strategies.schedulers.rungs import Fidelity
 from strategies.searchers.base import Searcher
 from strategies.searchers.random import Random
+from strategies.space import SearchSpace
 from strategies.trials import TrialTable
 
 
 @dataclass(frozen=True)
 class New:
-    """Start a new trial, whichever the searcher proposes."""
+    """Start a new trial: whichever the searcher proposes, or what `explore` makes of its parent's configuration.
+
+    parent, replaces: see `actions.Start`.
+    """
 
     bracket: int
     until: float
     reason: str
+    parent: int | None = None
+    replaces: int | None = None
 
 
 Next = New | Resume | Stop | Wait | Done
@@ -34,6 +44,7 @@ class Scheduler(ABC):
 
     name: ClassVar[str]
     early_stopping: ClassVar[bool] = True  # whether it needs milestones below max_budget
+    copies: ClassVar[bool] = False  # whether it starts trials that have a parent
 
     searcher: Searcher = field(default_factory=Random, kw_only=True)
 
@@ -48,6 +59,25 @@ class Scheduler(ABC):
     def rungs(self, fidelity: Fidelity) -> tuple[float, ...]:
         """The milestones at which trials are judged, lowest first."""
         return (fidelity.max_budget,)
+
+    @property
+    def default_trials(self) -> int | None:
+        """How many trials without a parent it starts where no limit is given; None: there is no end."""
+        return None
+
+    def explore(self, space: SearchSpace, row: Array, rng: np.random.Generator) -> Array:
+        """The configuration (d,) of a trial whose parent has `row` (d,): canonical and allowed, as `row` is."""
+        return row
+
+
+def take_up(table: TrialTable, milestones: tuple[float, ...], bracket: int = 0) -> Resume | None:
+    """For schedulers that never pause a trial of `bracket` themselves: one that a budget, which has since grown, did
+    not let go on. milestones: of all trials, lowest first."""
+    for milestone, following in pairwise(milestones):
+        paused = table.rung(bracket, milestone).paused
+        if paused:
+            return Resume(min(paused), following, "goes on: the budget allows it now")
+    return None
 
 
 def idle(table: TrialTable) -> Wait | Done:

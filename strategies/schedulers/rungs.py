@@ -61,6 +61,24 @@ class Fidelity:
         """
         return _ladder(self, eta)
 
+    def evenly(self, interval: float | None) -> tuple[float, ...]:
+        """Milestones at the multiples of `interval` from `min_budget` on, and at `max_budget`.
+
+        Rounded where the fidelity is whole. Without an interval: a tenth of `max_budget`, at least `min_budget`.
+        """
+        return _evenly(self, interval)
+
+
+@cache
+def _evenly(fidelity: Fidelity, interval: float | None) -> tuple[float, ...]:
+    last = fidelity.max_budget
+    if math.isinf(last):
+        return (last,)
+    step = max(last / 10, fidelity.min_budget) if interval is None else interval
+    multiples = [step * i for i in range(1, math.ceil(last / step))]
+    milestones = [float(math.floor(m + 0.5)) if fidelity.whole else m for m in multiples]
+    return (*sorted({m for m in milestones if fidelity.min_budget <= m < last * (1 - 1e-9)}), last)
+
 
 @cache  # asked for at every decision
 def _ladder(fidelity: Fidelity, eta: int) -> tuple[float, ...]:
@@ -94,6 +112,13 @@ def hyperband_brackets(ladder: tuple[float, ...], eta: int) -> tuple[Bracket, ..
     """
     s_max = len(ladder) - 1
     return tuple(Bracket((s_max + 1) // (s + 1) * eta**s, ladder[s_max - s :]) for s in range(s_max, -1, -1))
+
+
+def check_interval(interval: float | None) -> None:
+    if interval is None:
+        return
+    if isinstance(interval, bool) or not isinstance(interval, (int, float)) or not 0 < interval < math.inf:
+        raise InvalidInput(f"interval, the budget between milestones, must be positive; got interval={interval!r}")
 
 
 def check_eta(eta: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -27,13 +27,13 @@ class Context:
     history: History
     seed: int
     until: float
-    given: int = 0
-    max_budget: float = math.inf
+    given: int = field(default=0, kw_only=True)
+    max_budget: float = field(default=math.inf, kw_only=True)
 
     @property
     def number(self) -> int:
         """Which suggestion this is, counted from 0: a sequence (Sobol's, a grid) goes on here."""
-        return len(self.history) - self.history.earlier - self.given
+        return self.history.proposed - self.given
 
     def rng(self) -> np.random.Generator:
         """The generator of this suggestion: a fresh one for each, so that there is no random state to save."""

@@ -25,10 +25,10 @@ import numpy as np
 
 from strategies.errors import InvalidInput
 from strategies.history import Array, History, Results
+from strategies.memo import Memo
 from strategies.models.parzen import Axis
 from strategies.searchers.base import Context, Searcher
 from strategies.searchers.frame import Frame
-from strategies.searchers.kde import Memo
 from strategies.searchers.pool import first_fresh, identities
 from strategies.space import SearchSpace
 

@@ -29,8 +29,8 @@ import numpy as np
 
 from strategies.errors import InvalidInput
 from strategies.history import Array, History, Results
+from strategies.memo import Memo
 from strategies.searchers.base import Context, Searcher
-from strategies.searchers.kde import Memo
 from strategies.searchers.pool import first_fresh, identities
 
 PARENTS = 3  # of rand/1: r1 + F (r2 - r3)

@@ -16,11 +16,12 @@ from typing import ClassVar
 import numpy as np
 
 from strategies.history import Array, History
+from strategies.memo import Memo
 from strategies.models.acquisition import log_ei, log_ei_gradient
 from strategies.models.gp import Embedded, Posterior, fit
 from strategies.models.warping import half_rank, rank_normal
 from strategies.searchers.base import Context, Searcher
-from strategies.searchers.kde import Indices, Memo, _check
+from strategies.searchers.kde import Indices, _check
 from strategies.searchers.sobol import Sobol
 from strategies.searchers.terrain import Terrain
 

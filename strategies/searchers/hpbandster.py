@@ -30,8 +30,8 @@ import numpy as np
 from strategies.columns import Column
 from strategies.errors import InvalidInput
 from strategies.history import Array
+from strategies.memo import Memo
 from strategies.searchers.base import Context, Searcher
-from strategies.searchers.kde import Memo
 from strategies.space import SearchSpace
 
 

@@ -23,33 +23,22 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, TypeVar
-from weakref import WeakKeyDictionary
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from strategies.errors import InvalidInput
-from strategies.history import Array, History
+from strategies.history import Array
+from strategies.memo import Memo
 from strategies.models.kde import Density, Levels, impute, log_mixture, truncated_normal
 from strategies.searchers.base import Context, Searcher
 from strategies.space import SearchSpace
 
-T = TypeVar("T")
 Indices = NDArray[np.intp]
 
 LIES = 0.1  # what the lies about pending trials weigh at most, relative to the bad results: see `KDE`
 LOG_FLOOR = float(np.log(1e-32))  # densities below 1e-32 count as equal (hpbandster's constant)
-
-
-class Memo(WeakKeyDictionary[History, T]):
-    """What a searcher remembers of each history. It is neither copied nor pickled along with the searcher."""
-
-    def __reduce__(self) -> tuple[type[Memo[T]], tuple[()]]:
-        return Memo, ()
-
-    def __deepcopy__(self, memo: object) -> Memo[T]:
-        return Memo()
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from strategies.errors import InvalidInput
 from strategies.growing import GrowingArray
 from strategies.history import Array, History
+from strategies.memo import Memo
 from strategies.models.kde import log_mixture
 from strategies.models.parzen import Mixture, flat_bandwidths, log_sum, shrunk_bandwidths
 from strategies.searchers.base import Context, Searcher
 from strategies.searchers.frame import Frame
-from strategies.searchers.kde import Memo
 from strategies.searchers.pool import Pool, first_fresh, identities
 from strategies.space import SearchSpace
 

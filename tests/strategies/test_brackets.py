@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import assume, given, strategies as st
 
 from strategies.errors import InvalidInput
 from strategies.schedulers.hyperband import Hyperband
@@ -66,6 +66,36 @@ def test_ladders_rise_from_min_to_max(a: int, b: int, eta: int) -> None:
     assert ladder[0] >= low
     assert all(x < y for x, y in itertools.pairwise(ladder))
     assert ladder[0] < low * eta + 1  # one more rung would have fallen below min_budget
+
+
+@pytest.mark.parametrize(
+    ("max_budget", "min_budget", "interval", "milestones"),
+    [
+        (100, None, None, tuple(range(10, 101, 10))),
+        (9, None, None, tuple(range(1, 10))),  # a tenth would be less than min_budget
+        (27, None, None, (3, 5, 8, 11, 14, 16, 19, 22, 24, 27)),
+        (27, 5, 4, (8, 12, 16, 20, 24, 27)),
+        (9, None, 30, (9,)),
+        (5, 5, None, (5,)),
+        (1.0, 0.2, 0.25, (0.25, 0.5, 0.75, 1.0)),
+        (1.0, 0.1, 0.1, tuple(i / 10 for i in range(1, 11))),  # 10 * 0.1 is one milestone with max_budget
+        (None, None, None, (float("inf"),)),
+    ],
+)
+def test_even_milestones(
+    max_budget: float | None, min_budget: float | None, interval: float | None, milestones: tuple[float, ...]
+) -> None:
+    assert Fidelity.of(max_budget, min_budget).evenly(interval) == pytest.approx(milestones)
+
+
+@given(st.integers(1, 10**6), st.integers(1, 10**6), st.floats(0.3, 1e7))
+def test_even_milestones_rise_from_min_to_max(a: int, b: int, interval: float) -> None:
+    low, high = min(a, b), max(a, b)
+    assume(high / interval < 1_000)
+    milestones = Fidelity.of(high, low).evenly(interval)
+    assert milestones[0] >= low
+    assert milestones[-1] == high
+    assert all(x < y and x.is_integer() for x, y in itertools.pairwise(milestones))
 
 
 @pytest.mark.parametrize(

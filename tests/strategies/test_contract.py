@@ -75,8 +75,9 @@ searchers = pytest.mark.parametrize("searcher", SEARCHER_NAMES)
 def test_runs_to_its_end_with_legal_configs(searcher: str, scheduler: str) -> None:
     space = space_for(searcher)
     records = run(make(searcher, scheduler), space)
-    begun = starts(records)
-    assert [start.trial for start in begun] == list(range(30))
+    begun = [record for record in records if isinstance(record, Start)]
+    assert [start.trial for start in begun] == list(range(len(begun)))
+    assert len(starts(records)) == 30
     for start in begun:
         assert_legal(space, dict(start.config))
         assert all(record.reason for record in records if hasattr(record, "reason"))
@@ -95,7 +96,9 @@ def test_same_seed_same_sequence(searcher: str, scheduler: str) -> None:
 def test_every_cut_rebuilds_to_the_same_run(searcher: str, scheduler: str) -> None:
     """The heart of resume: cut the records anywhere, fold them through JSON into a new strategy, and go on."""
     space, algo = space_for(searcher), make(searcher, scheduler)
-    num_trials = 14 if searcher in ("hpbandster", "gp") else 25
+    num_trials = 12 if searcher in ("hpbandster", "gp") else 25
+    if scheduler == "pbt":  # with replacements, and at every milestone: many more records
+        num_trials = 9
     whole = run(algo, space, num_trials=num_trials)
     for cut in range(1, len(whole)):
         stored = [record_from_json(json.loads(json.dumps(record_to_json(record)))) for record in whole[:cut]]

@@ -39,7 +39,7 @@ BELIEVED = as_space(
 
 
 def context(space: SearchSpace, history: History, until: float = 1.0, seed: int = 0, top: float = 27.0) -> Context:
-    return Context(space, history, seed, until, top)
+    return Context(space, history, seed, until, max_budget=top)
 
 
 def finished(space: SearchSpace, rows: Array, values: list[float], fidelity: float = 27.0) -> History:

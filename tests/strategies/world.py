@@ -122,7 +122,8 @@ def run(
 
 
 def starts(records: list[Record]) -> list[Start]:
-    return [record for record in records if isinstance(record, Start)]
+    """The trials that the searcher proposed: those without a parent."""
+    return [record for record in records if isinstance(record, Start) and record.parent is None]
 
 
 def stops(records: list[Record]) -> list[Stop]:

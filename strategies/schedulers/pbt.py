@@ -1,0 +1,151 @@
+"""Population based training: Jaderberg et al. 2017, "Population based training of neural networks", algorithm 1."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice, pairwise
+from typing import Any, ClassVar
+
+import numpy as np
+
+from strategies.actions import Continue, Pause, Resume, Stop, Verdict, fidelity_text
+from strategies.errors import InvalidInput
+from strategies.history import Array
+from strategies.schedulers.base import New, Next, Scheduler, idle
+from strategies.schedulers.fifo import full_budget
+from strategies.schedulers.perturbation import explore
+from strategies.schedulers.rungs import Fidelity, check_interval
+from strategies.space import SearchSpace
+from strategies.trials import Rung, TrialTable
+
+MOST_PARENTS = 50  # of a large population, the best so many take turns as parents
+
+
+@dataclass(frozen=True)
+class PBT(Scheduler):
+    """Trains a population side by side; the worst are replaced by perturbed copies of the best as they train.
+
+    Every `interval` (default: a tenth of `max_budget`) a trial is ranked among those that got there so far. Exploit: if
+    it is among the worst `quantile_fraction`, it is stopped, and a new trial takes its place. That one begins from the
+    checkpoint of one of the best `quantile_fraction`, at the milestone where this parent is. Explore: its configuration
+    is the parent's, in which each parameter is drawn anew with `resample_probability`, else perturbed by one of
+    `perturbation_factors` (how, says `perturbation.perturbed`). A trial that fails is replaced in the same way.
+
+    The searcher proposes the population. `num_trials` is its size, else `population_size`; replacements are trials of
+    their own, which do not count. Nobody waits for anybody: ranked too early, among fewer than 1 / quantile_fraction,
+    no one is replaced. Where there are fewer workers than trials, a trial pauses while others are behind it.
+
+    Differs from the paper in that parents are not drawn, but take turns: the one with the fewest copies is next.
+    """
+
+    name: ClassVar[str] = "pbt"
+    copies: ClassVar[bool] = True
+
+    population_size: int = 20
+    interval: float | None = None
+    quantile_fraction: float = 0.25
+    resample_probability: float = 0.25
+    perturbation_factors: tuple[float, ...] = (0.8, 1.2)
+
+    def __post_init__(self) -> None:
+        size = self.population_size
+        if isinstance(size, bool) or not isinstance(size, int) or size < 2:
+            raise InvalidInput(f"population_size must be a whole number of at least 2; got population_size={size!r}")
+        check_interval(self.interval)
+        _check_share("quantile_fraction", self.quantile_fraction, 0.5)
+        _check_share("resample_probability", self.resample_probability, 1.0)
+        factors: Any = self.perturbation_factors
+        if not (isinstance(factors, (tuple, list)) and factors and all(_is_number(f) and f > 0 for f in factors)):
+            raise InvalidInput(
+                f"perturbation_factors must be positive, as in (0.8, 1.2); got perturbation_factors={factors!r}"
+            )
+        object.__setattr__(self, "perturbation_factors", tuple(factors))  # JSON has lists
+
+    @property
+    def default_trials(self) -> int:
+        return self.population_size
+
+    def rungs(self, fidelity: Fidelity) -> tuple[float, ...]:
+        return fidelity.evenly(self.interval)
+
+    def explore(self, space: SearchSpace, row: Array, rng: np.random.Generator) -> Array:
+        return explore(space, row, rng, self.resample_probability, self.perturbation_factors)
+
+    def next(self, table: TrialTable, fidelity: Fidelity) -> Next:
+        """Whatever is furthest behind."""
+        milestones = self.rungs(fidelity)
+        if not table.exhausted:
+            return New(0, milestones[0], f"one of the first population, to {fidelity_text(milestones[0])}")
+        for milestone, following in pairwise(milestones):
+            copy = self._copy(table, fidelity, milestone)
+            if copy:
+                return copy
+            rung = table.rung(0, milestone)
+            if rung.paused:
+                best = rung.here[0][1]
+                return Resume(best, following, f"at {fidelity_text(milestone)}: none is further behind now")
+        return idle(table)
+
+    def verdict(self, table: TrialTable, fidelity: Fidelity, trial: int) -> Verdict:
+        row = table.trials[trial]
+        at = f"at {fidelity_text(row.until)}"
+        if math.isinf(table.value(trial)):
+            return Stop(trial, f"{at}: its result is not a finite number")
+        if row.until == fidelity.max_budget:
+            return full_budget(trial, fidelity)
+        rung = table.rung(0, row.until)
+        arrived, worst = len(rung.ranking), self._quantile(table, rung)
+        ranked = f"{at}: ranked {table.rank(trial)} of {arrived} so far"
+        if table.rank(trial) > arrived - worst and any(True for _ in self._parents(table, fidelity, rung)):
+            return Stop(trial, f"{ranked}, among the worst {worst}: a copy of a better one takes its place")
+        milestones = self.rungs(fidelity)
+        index = milestones.index(row.until)
+        if not table.exhausted or any(table.rung(0, milestone).paused for milestone in milestones[:index]):
+            return Pause(trial, f"{ranked}; others are further behind")
+        return Continue(trial, milestones[index + 1], ranked)
+
+    def _quantile(self, table: TrialTable, rung: Rung) -> int:
+        """How many of the results at a rung are the best, and how many the worst; 0 while there are too few.
+
+        Enough are 1 / quantile_fraction, or all that are alive.
+        """
+        arrived = len(rung.ranking)
+        if not self.quantile_fraction or arrived < min(math.ceil(1 / self.quantile_fraction), table.alive.get(0, 0)):
+            return 0
+        return min(max(1, math.floor(arrived * self.quantile_fraction + 1e-9)), arrived // 2)
+
+    def _parents(self, table: TrialTable, fidelity: Fidelity, rung: Rung) -> Iterator[int]:
+        """The best at a rung, in so far as they still train: best first."""
+        for _, trial in islice(rung.ranking, min(self._quantile(table, rung), rung.finite)):
+            row = table.trials[trial]
+            if row.alive and row.reached < fidelity.max_budget:
+                yield trial
+
+    def _copy(self, table: TrialTable, fidelity: Fidelity, milestone: float) -> New | None:
+        """A copy in place of a trial that ended at `milestone`, if there is any to replace and any to copy."""
+        rung = table.rung(0, milestone)
+        if not rung.ended:
+            return None
+        parents = islice(self._parents(table, fidelity, rung), MOST_PARENTS)
+        parent = min(parents, key=lambda trial: table.trials[trial].children, default=None)
+        if parent is None:
+            return None
+        replaced, origin, milestones = next(iter(rung.ended)), table.trials[parent].reached, self.rungs(fidelity)
+        rank, arrived = rung.rank(rung.values[parent], parent), len(rung.ranking)
+        reason = (
+            f"replaces trial {replaced} by a perturbed copy of trial {parent}, ranked {rank} of {arrived} at "
+            f"{fidelity_text(milestone)}, from its checkpoint at {fidelity_text(origin)}"
+        )
+        return New(0, milestones[bisect_right(milestones, origin)], reason, parent, replaced)
+
+
+def _check_share(field: str, share: Any, most: float) -> None:
+    if not _is_number(share) or not 0 <= share <= most:
+        raise InvalidInput(f"{field} must be between 0 and {most:g}; got {field}={share!r}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
