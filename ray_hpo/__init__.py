@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         uniform as uniform,
     )
     from strategies.schedulers.asha import Asha as Asha, AshaStopping as AshaStopping
+    from strategies.schedulers.async_hyperband import AsyncHyperband as AsyncHyperband
     from strategies.schedulers.base import Scheduler as Scheduler
     from strategies.schedulers.fifo import Fifo as Fifo
     from strategies.schedulers.hyperband import Hyperband as Hyperband
@@ -71,6 +72,7 @@ _PUBLIC = {
     "strategies.domains": """
         Space choice lograndint loguniform ordinal qlograndint qloguniform qrandint quniform randint uniform""",
     "strategies.schedulers.asha": "Asha AshaStopping",
+    "strategies.schedulers.async_hyperband": "AsyncHyperband",
     "strategies.schedulers.base": "Scheduler",
     "strategies.schedulers.fifo": "Fifo",
     "strategies.schedulers.hyperband": "Hyperband",

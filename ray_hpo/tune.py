@@ -11,10 +11,12 @@ from typing import Any, Literal
 
 from rich.console import Console
 
+from strategies.auto import DEFAULT_TRIALS, pick
 from strategies.points import first_points
 from strategies.registry import SEARCHERS, resolve_algo
 from strategies.schedulers.base import Scheduler
 from strategies.searchers.base import Searcher
+from strategies.searchers.grid import Grid
 from strategies.space import SearchSpace
 
 from ray_hpo.drive import Limits, MakeExecutor, create, drive
@@ -30,8 +32,6 @@ from ray_hpo.trainable_ref import import_trainable, reference_of, short_name
 from ray_hpo.warm_start import read_earlier
 from ray_hpo.worker.session import Setting
 from ray_hpo.worker.trainables import is_resumable
-
-DEFAULT_TRIALS = 100  # where no limit is given
 
 ExecutorName = Literal["ray", "inline"]
 Runner = Callable[[Any], Result]
@@ -76,9 +76,9 @@ def tune_run(
         metric, mode: which reported number to minimise ("min") or maximise ("max").
         algo: "random", "grid", "sobol", "kde", "tpe", "gp", "cmaes", "sh", "hyperband", "asha", "asha_stopping",
             "pasha", "median_stopping", "pbt", "bohb", "dehb", "mobster", "priorband", "hpbandster"; a searcher; or a
-            scheduler with its searcher, as in `Hyperband(searcher=KDE())`. "auto" takes bohb if there is a
-            `max_budget`, kde on full trainings if not; and priorband or tpe where the space has priors, which these
-            two use.
+            scheduler with its searcher, as in `Hyperband(searcher=KDE())`. "auto" takes mobster if there is a
+            `max_budget` and gp if not; priorband or tpe where the space has priors; bohb or tpe for thousands of trials
+            or hundreds at a time; grid where all configurations can be tried; and says which and why.
         max_budget, min_budget: the budget of a full training, and the least after which trials are compared; in reports
             (epochs), or in whatever `fidelity` counts. Whole numbers make whole milestones.
         num_trials, time_limit, total_budget: limits, whichever comes first: configurations; seconds or "1h30m"; units
@@ -115,7 +115,7 @@ def tune_run(
         return lambda trainable: tune_run(space, trainable, **options)
     console = Console() if progress else None
     searched = to_space(space)
-    chosen = _choose_algo(algo, max_budget, searched.prior.informed, console)
+    chosen = _choose_algo(algo, searched, max_budget, num_trials, max_concurrent, console)
     ends = (num_trials, time_limit, total_budget, chosen.default_trials, chosen.searcher.size(searched))
     if all(end is None for end in ends):
         num_trials = DEFAULT_TRIALS
@@ -193,16 +193,19 @@ def resume(
 
 
 def _choose_algo(
-    algo: str | Searcher | Scheduler, max_budget: float | None, priors: bool, console: Console | None
+    algo: str | Searcher | Scheduler,
+    space: SearchSpace,
+    max_budget: float | None,
+    num_trials: int | None,
+    max_concurrent: int | None,
+    console: Console | None,
 ) -> Scheduler:
     note = None
     if algo == "auto":
-        early, full = ("priorband", "tpe") if priors else ("bohb", "kde")
-        why = "max_budget allows early stopping" if max_budget else "no max_budget: full trainings only"
-        algo = early if max_budget else full
-        note = f"algo: auto picked {algo} ({'priors; ' if priors else ''}{why})"
+        algo, why = pick(space, max_budget, num_trials, max_concurrent)
+        note = f"algo: auto picked {algo} ({why})"
     chosen = resolve_algo(algo)
-    if priors and not chosen.searcher.uses_priors:
+    if space.prior.informed and not chosen.searcher.uses_priors and chosen.searcher.name != Grid.name:
         able = ", ".join(name for name, searcher in SEARCHERS.items() if searcher.uses_priors)
         note = f"algo: {chosen.searcher.name} does not use the space's priors; these do: {able}"
     if note and console is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import pytest
+
 from strategies.actions import (
     Continue,
     Done,
@@ -18,7 +20,9 @@ from strategies.actions import (
     Wait,
 )
 from strategies.domains import uniform
+from strategies.errors import InvalidInput
 from strategies.schedulers.asha import Asha, AshaStopping
+from strategies.schedulers.async_hyperband import FULL, HALVING, AsyncHyperband
 from strategies.schedulers.base import Scheduler
 from strategies.schedulers.hyperband import Hyperband
 from strategies.schedulers.rungs import Fidelity
@@ -32,8 +36,11 @@ from tests.strategies.world import run, starts
 class Trace:
     """A strategy and what it is told, in few words."""
 
-    def __init__(self, algo: Scheduler, max_budget: int = 9, num_trials: int | None = None) -> None:
-        self.strategy = Strategy(algo, Problem(as_space({"x": uniform(0, 1)}), Fidelity.of(max_budget), 0))
+    def __init__(
+        self, algo: Scheduler, max_budget: int = 9, num_trials: int | None = None, resumable: bool = True
+    ) -> None:
+        fidelity = Fidelity.of(max_budget, resumable=resumable)
+        self.strategy = Strategy(algo, Problem(as_space({"x": uniform(0, 1)}), fidelity, 0))
         self.strategy.apply(Limit(num_trials))
 
     def next(self) -> Any:
@@ -209,3 +216,62 @@ def test_the_trial_limit_cuts_the_last_bracket_short() -> None:
     reached = [r for r in records if isinstance(r, Reached) and r.trial in second]
     assert len(second) == 5
     assert {u: sum(r.fidelity == u for r in reached) for u in (3.0, 9.0, 27.0)} == {3.0: 5, 9.0: 1, 27.0: 1}
+
+
+def test_async_hyperband_on_a_trace_worked_by_hand() -> None:
+    """Asha until it has brought a trial to the full budget; from then on half of the workers train in full."""
+    trace = Trace(AsyncHyperband(), max_budget=3)
+    for trial, value in enumerate([2.0, 1.0, 3.0]):
+        assert kind(trace.next()) == ("Start", trial, 1.0)
+        trace.reach(trial, value)
+    assert kind(trace.next()) == ("Resume", 1, 3.0)  # the best of three
+    assert trace.next().bracket == HALVING  # trial 3: nothing has reached 3 yet
+    assert kind(trace.reach(1, 0.5)) == ("Stop", 1, None)
+    assert kind(trace.next())[:2] == ("Start", 4)  # one runs, of halving
+    assert trace.next().bracket == FULL  # trial 5: one of two was, and half of three are one and a half
+    assert trace.next().bracket == HALVING  # trial 6: two of three were
+    table = trace.strategy.table
+    assert [table.trials[trial].bracket for trial in (3, 4, 5, 6)] == [HALVING, FULL, FULL, HALVING]
+    assert kind(trace.reach(4, 99.0)) == ("Continue", 4, 3.0)  # the worst, and goes on all the same
+    assert kind(trace.reach(4, 99.0)) == ("Stop", 4, None)
+    assert kind(trace.reach(5, math.inf)) == ("Stop", 5, None)
+
+
+def test_async_hyperband_with_one_worker_shares_the_budget() -> None:
+    trace = Trace(AsyncHyperband(), max_budget=9)
+    for step in range(400):
+        action = trace.next()
+        while kind(trace.reach(action.trial, float(step % 7)))[0] == "Continue":
+            pass
+    granted = trace.strategy.table.granted
+    assert abs(granted[FULL] - granted[HALVING]) <= 9
+
+
+def test_async_hyperband_where_each_rung_is_paid_in_full() -> None:
+    """Four results on the lowest of the upper three rungs; then every trial is trained in full at once."""
+    trace = Trace(AsyncHyperband(), max_budget=27, resumable=False)
+    for trial in range(4):
+        assert kind(trace.next()) == ("Start", trial, 3.0)
+    for trial in range(4):
+        trace.reach(trial, float(trial))
+    start = trace.next()
+    assert (kind(start), start.bracket) == (("Start", 4, 27.0), FULL)
+
+
+def test_async_hyperband_takes_up_what_a_budget_left_paused() -> None:
+    trace = Trace(AsyncHyperband(), max_budget=3)
+    for trial in range(3):
+        trace.next()
+        trace.reach(trial, float(trial))
+    trace.next()
+    trace.reach(0, 0.0)
+    assert trace.next().bracket == FULL
+    trace.strategy.apply(Reached(3, 1.0, 5.0))
+    trace.strategy.apply(Pause(3, "total_budget is spent"))
+    assert kind(trace.next()) == ("Resume", 3, 3.0)
+
+
+@pytest.mark.parametrize(("field", "value"), [("share", 0.0), ("share", 1.0), ("warmup", -1), ("warmup", 1.5)])
+def test_async_hyperband_refuses(field: str, value: float) -> None:
+    with pytest.raises(InvalidInput, match=field):
+        AsyncHyperband(**{field: value})  # type: ignore[arg-type]
