@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
+from numpy.typing import NDArray
 
+from strategies.errors import InvalidInput
 from strategies.history import Array, History
 from strategies.space import SearchSpace
+
+T = TypeVar("T")
+Indices = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -58,3 +64,24 @@ class Searcher(ABC):
     def size(self, space: SearchSpace) -> int | None:
         """How many configurations there are to propose in all; None if there is no end."""
         return None
+
+
+class Memo(WeakKeyDictionary[History, T]):
+    """What a searcher remembers of each history. It is neither copied nor pickled along with the searcher."""
+
+    def __reduce__(self) -> tuple[type[Memo[T]], tuple[()]]:
+        return Memo, ()
+
+    def __deepcopy__(self, memo: object) -> Memo[T]:
+        return Memo()
+
+
+def check_number(field: str, value: float, low: float, high: float | None) -> None:
+    """Look at a setting.
+
+    Raises:
+        InvalidInput: it is below `low`, above `high`, or NaN.
+    """
+    if not low <= value or (high is not None and value > high):
+        limits = f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"
+        raise InvalidInput(f"{field} must be {limits}; got {field}={value!r}")

@@ -17,8 +17,7 @@ from strategies.history import Array
 from strategies.models.acquisition import log_ei, log_ei_gradient
 from strategies.models.gp import Embedded, Posterior, fit
 from strategies.models.warping import half_rank
-from strategies.searchers.base import Context, Searcher
-from strategies.searchers.kde import Indices, Memo, _check
+from strategies.searchers.base import Context, Indices, Memo, Searcher, check_number as _check
 from strategies.searchers.sobol import Sobol
 from strategies.searchers.terrain import Terrain
 

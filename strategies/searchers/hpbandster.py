@@ -30,8 +30,7 @@ import numpy as np
 from strategies.columns import Column
 from strategies.errors import InvalidInput
 from strategies.history import Array
-from strategies.searchers.base import Context, Searcher
-from strategies.searchers.kde import Memo
+from strategies.searchers.base import Context, Memo, Searcher
 from strategies.space import SearchSpace
 
 

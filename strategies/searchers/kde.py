@@ -23,33 +23,18 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, TypeVar
-from weakref import WeakKeyDictionary
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from strategies.errors import InvalidInput
-from strategies.history import Array, History
+from strategies.history import Array
 from strategies.models.kde import Density, Levels, impute, log_mixture, truncated_normal
-from strategies.searchers.base import Context, Searcher
+from strategies.searchers.base import Context, Indices, Memo, Searcher, check_number
 from strategies.space import SearchSpace
-
-T = TypeVar("T")
-Indices = NDArray[np.intp]
 
 LIES = 0.1  # what the lies about pending trials weigh at most, relative to the bad results: see `KDE`
 LOG_FLOOR = float(np.log(1e-32))  # densities below 1e-32 count as equal (hpbandster's constant)
-
-
-class Memo(WeakKeyDictionary[History, T]):
-    """What a searcher remembers of each history. It is neither copied nor pickled along with the searcher."""
-
-    def __reduce__(self) -> tuple[type[Memo[T]], tuple[()]]:
-        return Memo, ()
-
-    def __deepcopy__(self, memo: object) -> Memo[T]:
-        return Memo()
 
 
 @dataclass(frozen=True)
@@ -128,13 +113,13 @@ class KDE(Searcher):
     min_points: int | None = None
 
     def __post_init__(self) -> None:
-        _check("top_n_percent", self.top_n_percent, 1, 99)
-        _check("num_samples", self.num_samples, 1, None)
-        _check("random_fraction", self.random_fraction, 0, 1)
-        _check("bandwidth_factor", self.bandwidth_factor, 1e-6, None)
-        _check("min_bandwidth", self.min_bandwidth, 1e-6, 0.5)
+        check_number("top_n_percent", self.top_n_percent, 1, 99)
+        check_number("num_samples", self.num_samples, 1, None)
+        check_number("random_fraction", self.random_fraction, 0, 1)
+        check_number("bandwidth_factor", self.bandwidth_factor, 1e-6, None)
+        check_number("min_bandwidth", self.min_bandwidth, 1e-6, 0.5)
         if self.min_points is not None:
-            _check("min_points", self.min_points, 1, None)
+            check_number("min_points", self.min_points, 1, None)
 
     def suggest(self, context: Context) -> Array:
         space, rng = context.space, context.rng()
@@ -233,9 +218,3 @@ def _log_bad(model: Model, running: Array, candidates: Array, rng: np.random.Gen
     lies = Density(points, model.good.bandwidths, levels)
     weight = min(len(points), LIES * n_bad)
     return log_mixture(logs, lies.logpdf(candidates), weight / (weight + n_bad))
-
-
-def _check(field: str, value: float, low: float, high: float | None) -> None:
-    if not low <= value or (high is not None and value > high):
-        limits = f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"
-        raise InvalidInput(f"{field} must be {limits}; got {field}={value!r}")

@@ -16,18 +16,14 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from strategies.errors import InvalidInput
 from strategies.growing import GrowingArray
 from strategies.history import Array, History
 from strategies.models.kde import log_mixture
 from strategies.models.parzen import Mixture, flat_bandwidths, log_sum, shrunk_bandwidths
-from strategies.searchers.base import Context, Searcher
+from strategies.searchers.base import Context, Indices, Memo, Searcher, check_number
 from strategies.searchers.frame import Frame
-from strategies.searchers.kde import Memo
 from strategies.searchers.pool import Pool, first_fresh, identities
 from strategies.space import SearchSpace
-
-Indices = NDArray[np.intp]
 
 POOL = 128  # candidates that the suggestions of one model share
 SHARERS = 64  # trials after which they get a fresh pool
@@ -105,11 +101,11 @@ class TPE(Searcher):
     prior_weight: float = 1.0
 
     def __post_init__(self) -> None:
-        _check("startup", self.startup, 2, None)
-        _check("good_fraction", self.good_fraction, 1e-6, 1 - 1e-6)
-        _check("max_good", self.max_good, 1, None)
-        _check("candidates", self.candidates, 1, POOL)
-        _check("prior_weight", self.prior_weight, 1e-6, None)
+        check_number("startup", self.startup, 2, None)
+        check_number("good_fraction", self.good_fraction, 1e-6, 1 - 1e-6)
+        check_number("max_good", self.max_good, 1, None)
+        check_number("candidates", self.candidates, 1, POOL)
+        check_number("prior_weight", self.prior_weight, 1e-6, None)
 
     def suggest(self, context: Context) -> Array:
         space, history = context.space, context.history
@@ -236,9 +232,3 @@ def _packed(active: NDArray[np.bool_]) -> NDArray[np.void]:
     """(n,) active sets (n, d) as one item each."""
     packed = np.packbits(active, axis=1)
     return np.ascontiguousarray(packed).view(np.dtype((np.void, packed.shape[1])))[:, 0]
-
-
-def _check(field: str, value: float, low: float, high: float | None) -> None:
-    if not low <= value or (high is not None and value > high):
-        limits = f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"
-        raise InvalidInput(f"{field} must be {limits}; got {field}={value!r}")
