@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
+from strategies.actions import Reached, Resume
 from strategies.domains import Space, choice, uniform
 from strategies.errors import InvalidInput
 from strategies.history import Array, History
@@ -202,6 +203,23 @@ def test_pending_in_every_space(space: SearchSpace) -> None:
     assert distinct == 40 if space is not CATEGORIES else distinct >= 12, "of 21"
 
 
+@pytest.mark.parametrize("results", [30, 200])
+def test_a_burst_keeps_the_random_fraction(results: int) -> None:
+    """10 bursts of 64 from seeds of their own: at u > 0.5, where the model never goes, are random ones alone.
+
+    A third of 640 is random and half of that is there: 107, with a standard deviation of 9.4. False alarms: below 1e-6.
+    """
+    space = as_space({"x": uniform(0, 1), "y": uniform(0, 1)})
+    history = history_of(space, results, lambda u: float(u[0] > 0.1))
+    found = []
+    for seed in range(10):
+        asked, searcher = copy.deepcopy(history), KDE()
+        for _ in range(64):
+            asked.start(suggest(searcher, space, asked, seed), 1.0)
+        found.append(asked.X[results:, 0])
+    assert abs(int((np.concatenate(found) > 0.5).sum()) - 640 / 6) < 5 * 9.4
+
+
 # --- determinism and settings ---------------------------------------------------------------------------
 
 
@@ -219,6 +237,21 @@ def test_what_was_asked_before_does_not_matter(space: SearchSpace) -> None:
             assert np.array_equal(suggest(old, space, histories[0], seed), expected[0], equal_nan=True)
             for history, answer in zip(histories, expected, strict=True):
                 assert np.array_equal(suggest(shared, space, history, seed), answer, equal_nan=True)
+
+
+@each_space
+def test_a_burst_does_not_depend_on_who_asked(space: SearchSpace) -> None:
+    """70 at once, with ends in between that make a new model, or none, or send a trial off again."""
+    old, history = KDE(), history_of(space, 30)
+    for i in range(70):
+        row = suggest(old, space, history)
+        if i % 6 == 0:
+            assert np.array_equal(suggest(KDE(), space, history), row, equal_nan=True)
+        history.start(row, 1.0 if i % 10 < 3 else 0.5)
+        if i % 20 == 19:
+            history.apply(Reached(len(history) - 5, 0.5 if i == 39 else 1.0, 1.0))
+        if i == 44:
+            history.apply(Resume(len(history) - 10, 1.0))
 
 
 def test_copies_and_pickles_without_its_cache() -> None:
