@@ -22,6 +22,15 @@ class GrowingArray:
         self._data[self._n] = row
         self._n += 1
 
+    def extend(self, rows: NDArray[np.float64]) -> None:
+        """Append rows (k, *row_shape)."""
+        n = self._n + len(rows)
+        if n > len(self._data):
+            more = max(n, 2 * len(self._data)) - self._n
+            self._data = np.concatenate([self.view, np.empty((more, *self._data.shape[1:]))])
+        self._data[self._n : n] = rows
+        self._n = n
+
     @property
     def view(self) -> NDArray[np.float64]:
         """(n, *row_shape), read-only; stays valid, and the same, after later appends."""

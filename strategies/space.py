@@ -68,6 +68,7 @@ class SearchSpace:
             condition["child"]: self._expression(condition) for condition in parts["conditions"]
         }
         self.forbidden: tuple[Expression, ...] = tuple(self._expression(d) for d in parts["forbiddens"])
+        self._parents = {name for expression in self.conditions.values() for name in names(expression)}
         # Parents before children: whether a parameter is active depends on whether its parents are.
         graph = TopologicalSorter({child: names(e) for child, e in self.conditions.items()})
         self._order = [(self._index[c], self.conditions[c]) for c in graph.static_order() if c in self.conditions]
@@ -114,9 +115,12 @@ class SearchSpace:
         Values outside of [0, 1] are clipped; a NaN where a parameter is active becomes 0.5.
         """
         U = np.clip(np.where(np.isnan(U), 0.5, U), 0.0, 1.0)
-        codes = self._codes(U)
+        codes = np.full_like(U, np.nan)
         for j, column in enumerate(self.columns):
-            if column.q is not None or column.values:
+            steps = column.q is not None or column.values
+            if steps or column.name in self._parents:
+                codes[:, j] = column.codes(U[:, j])
+            if steps:
                 U[:, j] = column.units(codes[:, j])
         for j, condition in self._order:
             inactive = ~self._holds(condition, codes)

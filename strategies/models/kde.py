@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Levels = NDArray[np.intp]
 
+ROOT_HALF = math.sqrt(0.5)
 REFERENCE = 1.06  # Scott's rule of thumb: (4/3)^(1/5), rounded as statsmodels rounds it
 
 
@@ -67,25 +68,55 @@ class Density:
 
     def logpdf(self, x: Array) -> Array:
         """(m,) logarithms of the density at the points x (m, d)."""
+        logs = self.log_kernels(x)
+        top = logs.max(axis=0)
+        logs -= top
+        np.exp(logs, out=logs)
+        density: Array = np.log(logs.sum(axis=0)) + (top + self.log_height - math.log(len(self.data)))
+        return density
+
+    def log_kernels(self, x: Array) -> Array:
+        """(n, m) logarithms of the kernels at the points x (m, d), less `log_height`."""
         scaled = self._scaled(x)
-        # -1/2 |x/h - z/h|^2 (m, n), multiplied out. Not by BLAS: its threads would fight with the workers
-        # for cores (16 ms instead of 1), and its sums depend on their number.
-        exponents: Array = np.einsum("ij,kj->ik", scaled, self._data_scaled)
-        exponents -= 0.5 * np.square(scaled).sum(axis=1)[:, None]
-        exponents -= self._half_squares
+        # -1/2 |x/h - z/h|^2, multiplied out, points along the rows, since they are many. Not by BLAS: its
+        # threads would fight with the workers for cores (16 ms instead of 1), and its sums depend on their number.
+        logs: Array = np.einsum("ji,jk->ik", self._data_scaled, scaled)
+        logs -= self._half_squares[:, None]
+        logs -= 0.5 * np.square(scaled).sum(axis=0)
         for j in np.flatnonzero(self.levels):
-            mismatch = math.log((self.levels[j] - 1) * (1 - self.bandwidths[j]) / self.bandwidths[j])
             seen, which = np.unique(x[:, j], return_inverse=True)
-            exponents -= (mismatch * (seen[:, None] != self.data[None, :, j]))[which]
-        top = exponents.max(axis=1, keepdims=True)
-        exponents -= top
-        np.exp(exponents, out=exponents)
-        logs: Array = np.log(exponents.sum(axis=1)) + top[:, 0] + self._log_peak
+            logs -= (self._mismatch(j) * (seen != self.data[:, j, None]))[:, which]
         return logs
 
+    def log_kernels_around(self, Z: Array, x: Array) -> Array:
+        """(k, m) the same for kernels around any points Z (k, d).
+
+        Term by term, so that each kernel has the same bits whatever k is: it may be kept while others come and go.
+        """
+        terms = ROOT_HALF * self._scaled(x)[:, None] - ROOT_HALF * self._scaled(Z)[:, :, None]  # (numbers, k, m)
+        np.square(terms, out=terms)
+        logs = np.zeros((len(Z), len(x)))
+        for term in terms:
+            logs -= term
+        for j in np.flatnonzero(self.levels):
+            logs -= self._mismatch(j) * (Z[:, j, None] != x[:, j])
+        return logs
+
+    @cached_property
+    def log_height(self) -> float:
+        """The logarithm of a kernel at its own place."""
+        h = self.bandwidths
+        peaks = np.where(self.levels > 0, 1 - np.where(self.levels > 0, h, 0.0), 1 / (h * math.sqrt(2 * math.pi)))
+        return float(np.log(peaks).sum())
+
+    def _mismatch(self, j: np.intp) -> float:
+        """By how much the logarithm falls where the category j differs."""
+        return math.log((self.levels[j] - 1) * (1 - self.bandwidths[j]) / self.bandwidths[j])
+
     def _scaled(self, x: Array) -> Array:
+        """(numbers, m) from (m, d)."""
         numbers = self.levels == 0
-        scaled: Array = x[:, numbers] / self.bandwidths[numbers]
+        scaled: Array = x.T[numbers] / self.bandwidths[numbers, None]
         return scaled
 
     @cached_property
@@ -95,15 +126,8 @@ class Density:
     @cached_property
     def _half_squares(self) -> Array:
         """(n,) half the squared lengths of the scaled data."""
-        half: Array = 0.5 * np.square(self._data_scaled).sum(axis=1)
+        half: Array = 0.5 * np.square(self._data_scaled).sum(axis=0)
         return half
-
-    @cached_property
-    def _log_peak(self) -> float:
-        """The logarithm of what one data point adds to the density at its own place."""
-        h = self.bandwidths
-        peaks = np.where(self.levels > 0, 1 - np.where(self.levels > 0, h, 0.0), 1 / (h * math.sqrt(2 * math.pi)))
-        return float(np.log(peaks).sum()) - math.log(len(self.data))
 
 
 def log_mixture(first: Array, second: Array, weight: float) -> Array:

@@ -40,6 +40,7 @@ Mask = NDArray[np.bool_]
 Indices = NDArray[np.intp]
 
 ROOT_2PI = math.sqrt(2 * math.pi)
+ROOT_HALF = math.sqrt(0.5)
 REFERENCE = 1.06  # Scott's rule of thumb, (4/3)^(1/5), as in `strategies.models.kde`
 UNIFORM_VARIANCE = 1 / 12
 TINY = 1e-300  # the least probability of a step
@@ -138,11 +139,38 @@ class Mixture:
         logs -= math.log(self.total)
         return logs
 
+    @cached_property
+    def log_height(self) -> float:
+        """About the logarithm of a kernel at its own place."""
+        return -float(np.log(self.h[self._is_number] * ROOT_2PI).sum())
+
     def log_kernels(self, X: Array) -> Array:
-        """(m, n) logarithms of each kernel, but for the prior, at the points X (m, d), m >= 1."""
+        """(n, m) logarithms of the kernels, but for the prior, at the points X (m, d), m >= 1, less `log_height`."""
         logs = np.empty((len(X), len(self.Z)))
         for rows, active in patterns(X):
             logs[rows] = self._log_kernels(X[rows], active)
+        logs -= self.log_height
+        return logs.T
+
+    def log_kernels_around(self, Z: Array, X: Array) -> Array:
+        """(n, m) the same for kernels around any points Z (n, d).
+
+        Term by term, so that each kernel has the same bits whatever n is: it may be kept while others come and go.
+        """
+        numbers, h = self._is_number, self.h[self._is_number, None]
+        z, x = Z.T[numbers] / h, X.T[numbers] / h
+        terms = ROOT_HALF * x[:, None] - ROOT_HALF * z[:, :, None]  # (numbers, n, m)
+        np.square(terms, out=terms)
+        np.subtract(_log_peaks(z, h)[:, :, None], terms, out=terms)
+        if np.isnan(x).any() or np.isnan(z).any():
+            terms[np.isnan(terms)] = 0.0
+        logs = np.full((len(Z), len(X)), -self.log_height)
+        for term in terms:
+            logs += term
+        for j in self._tables:
+            K = self.axes[j].size
+            table = np.append(self._log_squares[j], np.zeros((1, K + 1)), axis=0)
+            logs += table[_index(X[:, j], K), _index(Z[:, j], K)[:, None]]
         return logs
 
     def draw(self, rng: np.random.Generator, m: int) -> tuple[Array, Indices]:
@@ -233,13 +261,11 @@ class Mixture:
 
         The first two are 0 where Z is NaN. The last value is whether it nowhere is.
         """
-        from scipy.special import ndtr
-
         z = self.Z.T[self._is_number]
         h = self.h[self._is_number, None]
         known = ~np.isnan(z)
         scaled = z / h
-        peaks = -np.log(h * ROOT_2PI * (ndtr(1 / h - scaled) - ndtr(-scaled)))
+        peaks = _log_peaks(scaled, h)
         if known.all():
             return scaled, peaks, known, True
         return np.where(known, scaled, 0.0), np.where(known, peaks, 0.0), known, False
@@ -247,22 +273,34 @@ class Mixture:
     @cached_property
     def _log_tables(self) -> dict[int, Array]:
         """Axis -> (K, n) logarithms of the kernels at every step or category."""
-        return {j: self._log_table(j) for j in self._tables}
+        return {j: self._log_squares[j][:, _index(self.Z[:, j], self.axes[j].size)] for j in self._tables}
 
-    def _log_table(self, j: int) -> Array:
+    @cached_property
+    def _log_squares(self) -> dict[int, Array]:
+        """Axis -> (K, K + 1) logarithms of the kernel around every step or category, and around NaN, at every one."""
+        return {j: self._log_square(j) for j in self._tables}
+
+    def _log_square(self, j: int) -> Array:
         from scipy.special import ndtr
 
-        axis, z = self.axes[j], self.Z[:, j]
+        axis = self.axes[j]
         assert axis.edges is not None
         K, b = axis.size, self.smoothing
         if axis.ordered:
-            # (K, K) first: there may be many more kernels than steps.
             below = ndtr((axis.edges[:, None] - (axis.edges[1:] + axis.edges[:-1]) / 2) / self.h[j])
             square = np.log(np.maximum(np.diff(below, axis=0), TINY)) - np.log(below[-1] - below[0])
         else:
             square = np.log((np.eye(K) + K * b * np.exp(axis.log_prior)[:, None]) / (1 + K * b))
-        table: Array = np.append(square, axis.log_prior[:, None], axis=1)[:, _index(z, K)]
-        return table
+        whole: Array = np.append(square, axis.log_prior[:, None], axis=1)
+        return whole
+
+
+def _log_peaks(scaled: Array, h: Array) -> Array:
+    """The logarithms of k(z|z) for numbers, from z/h and h."""
+    from scipy.special import ndtr
+
+    peaks: Array = -np.log(h * ROOT_2PI * (ndtr(1 / h - scaled) - ndtr(-scaled)))
+    return peaks
 
 
 def log_sum(logs: Array) -> Array:

@@ -8,9 +8,13 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from strategies.errors import InvalidInput
 from strategies.history import Array, History
 from strategies.space import SearchSpace
+
+Indices = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -65,3 +69,14 @@ class Searcher(ABC):
     def size(self, space: SearchSpace) -> int | None:
         """How many configurations there are to propose in all; None if there is no end."""
         return None
+
+
+def check_number(field: str, value: float, low: float, high: float | None) -> None:
+    """Look at a setting.
+
+    Raises:
+        InvalidInput: it is below `low`, above `high`, or NaN.
+    """
+    if not low <= value or (high is not None and value > high):
+        limits = f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"
+        raise InvalidInput(f"{field} must be {limits}; got {field}={value!r}")

@@ -20,8 +20,7 @@ from strategies.memo import Memo
 from strategies.models.acquisition import log_ei, log_ei_gradient
 from strategies.models.gp import Embedded, Posterior, fit
 from strategies.models.warping import half_rank, rank_normal
-from strategies.searchers.base import Context, Searcher
-from strategies.searchers.kde import Indices, _check
+from strategies.searchers.base import Context, Indices, Searcher, check_number
 from strategies.searchers.sobol import Sobol
 from strategies.searchers.terrain import Terrain
 
@@ -210,9 +209,9 @@ class GP(Searcher):
     max_points: int = 300
 
     def __post_init__(self) -> None:
-        _check("num_startup", self.num_startup, 2, None)
-        _check("random_fraction", self.random_fraction, 0, 1)
-        _check("max_points", self.max_points, 10, None)
+        check_number("num_startup", self.num_startup, 2, None)
+        check_number("random_fraction", self.random_fraction, 0, 1)
+        check_number("max_points", self.max_points, 10, None)
 
     def suggest(self, context: Context) -> Array:
         space, history = context.space, context.history

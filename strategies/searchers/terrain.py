@@ -9,7 +9,8 @@ import numpy as np
 
 from strategies.history import Array
 from strategies.models.gp import Embedded, Features, Mask
-from strategies.searchers.kde import Coordinates, Indices
+from strategies.searchers.base import Indices
+from strategies.searchers.kde import Coordinates
 from strategies.space import SearchSpace
 
 DECIMALS = 8  # of the unit cube: points that agree in these differ by rounding

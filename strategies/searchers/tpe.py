@@ -16,21 +16,19 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from strategies.errors import InvalidInput
-from strategies.growing import GrowingArray
 from strategies.history import Array, History
 from strategies.memo import Memo
 from strategies.models.kde import log_mixture
-from strategies.models.parzen import Mixture, flat_bandwidths, log_sum, shrunk_bandwidths
-from strategies.searchers.base import Context, Searcher
+from strategies.models.parzen import Mixture, flat_bandwidths, shrunk_bandwidths
+from strategies.searchers.base import Context, Indices, Searcher, check_number
 from strategies.searchers.frame import Frame
-from strategies.searchers.pool import Pool, first_fresh, identities
+from strategies.searchers.pool import Block, Started, first_fresh, identities
 from strategies.space import SearchSpace
 
-Indices = NDArray[np.intp]
-
-POOL = 128  # candidates that the suggestions of one model share
-SHARERS = 64  # trials after which they get a fresh pool
+SHARES = 3  # so many times `candidates` are drawn at once; a suggestion compares those of one share
+CANDIDATES_EACH = 2  # so many of those are there for each suggestion
+MAX_CANDIDATES = 128
+REST = 128  # random configurations to look through where all candidates were tried
 MAX_BAD = 500  # kernels of g: more are thinned out evenly, from the best to the worst
 GOOD_FACTOR = 0.7  # l's bandwidths, relative to the rule of thumb
 BAD_SCALE = 0.15  # g's bandwidths are this times n^(-1/(d + 4))
@@ -53,21 +51,9 @@ class Memory:
 
     def __init__(self, space: SearchSpace) -> None:
         self.frame = Frame.of(space)
-        self.points = GrowingArray((len(self.frame.axes),))
-        self.identities: list[bytes] = []
-        self.seen: set[bytes] = set()
+        self.started = Started()
         self.model: tuple[object, Model | None] = (None, None)
-        self.pool: tuple[object, Pool | None] = (None, None)
-        self.others: tuple[object, Array] = (None, np.empty(0))
-
-    def update(self, X: Array) -> None:
-        """Take in the configurations that were started meanwhile; X (n, columns) are all."""
-        new = X[len(self.points) :]
-        if len(new):
-            self.identities += identities(new)
-            self.seen.update(self.identities[len(self.points) :])
-            for point in self.frame.points(new):
-                self.points.append(point)
+        self.block: tuple[object, Block | None] = (None, None)
 
 
 @dataclass(frozen=True)
@@ -109,42 +95,39 @@ class TPE(Searcher):
     prior_weight: float = 1.0
 
     def __post_init__(self) -> None:
-        _check("startup", self.startup, 2, None)
-        _check("good_fraction", self.good_fraction, 1e-6, 1 - 1e-6)
-        _check("max_good", self.max_good, 1, None)
-        _check("candidates", self.candidates, 1, POOL)
-        _check("prior_weight", self.prior_weight, 1e-6, None)
+        check_number("startup", self.startup, 2, None)
+        check_number("good_fraction", self.good_fraction, 1e-6, 1 - 1e-6)
+        check_number("max_good", self.max_good, 1, None)
+        check_number("candidates", self.candidates, 1, MAX_CANDIDATES)
+        check_number("prior_weight", self.prior_weight, 1e-6, None)
 
     def suggest(self, context: Context) -> Array:
         space, history = context.space, context.history
         memory = self._memo.get(history)
         if memory is None or memory.frame.space is not space:
             memory = self._memo[history] = Memory(space)
-        memory.update(history.X)
-        model = self._model(memory, history)
+        memory.started.update(history.X)
+        model, seen = self._model(memory, history), memory.started.seen
         if model is None:
             return self._first(memory, context)
-        pool = self._pool(memory, model, context)
-        # The pool is in random order: any part of it will do, and each sharer's is another.
-        first = context.number % SHARERS * self.candidates
-        some = np.arange(first, first + min(self.candidates, len(pool.rows))) % len(pool.rows)
-        scores = pool.log_good[some] - self._log_bad(memory, model, history, pool, some)
-        best = some[np.argsort(-scores, kind="stable")]
-        found = pool.first_fresh(best, memory.seen)
-        if found is None:
-            found = pool.first_fresh(np.argsort(pool.log_bad - pool.log_good, kind="stable"), memory.seen)
+        block = self._block(memory, model, context)
+        scores = block.log_good - self._log_bad(memory, model, history, block)
+        of_others = np.arange(len(scores)) % SHARES != context.number % SHARES
+        found = block.first_fresh(np.lexsort((-scores, of_others)), seen)
         if found is not None:
             return found
-        # All that l reaches was tried: of a small space, what is left of it; else the best once more.
-        return first_fresh(np.concatenate([pool.rows[best[:1]], space.sample(context.rng(), POOL)]), memory.seen)
+        # All that l reaches was tried: of a small space, what is left of it.
+        rows = space.sample(context.rng(), REST)
+        points = memory.frame.points(rows)
+        return first_fresh(rows[np.argsort(model.bad.logpdf(points) - model.good.logpdf(points), kind="stable")], seen)
 
     def _first(self, memory: Memory, context: Context) -> Array:
         """Before there is a model: random; where users have priors, first their mode, then half are theirs."""
-        space, draws = context.space, POOL if memory.frame.finite else 1
-        if space.prior.informed and identities(space.prior.mode[None, :])[0] not in memory.seen:
+        space, seen, draws = context.space, memory.started.seen, REST if memory.frame.finite else 1
+        if space.prior.informed and identities(space.prior.mode[None, :])[0] not in seen:
             return space.prior.mode
         source = space.prior if context.number % 2 == 0 else space
-        return first_fresh(source.sample(context.rng(), draws), memory.seen)
+        return first_fresh(source.sample(context.rng(), draws), seen)
 
     def _model(self, memory: Memory, history: History) -> Model | None:
         """The model of the results so far; None while they are too few, or all of them failures."""
@@ -154,7 +137,7 @@ class TPE(Searcher):
         return memory.model[1]
 
     def _fit(self, memory: Memory, history: History, results: int) -> Model | None:
-        frame, points = memory.frame, memory.points.view
+        frame = memory.frame
         split = self.split(history)
         if split is None or not frame.axes:
             return None
@@ -162,10 +145,11 @@ class TPE(Searcher):
         told = frozenset(good.tolist()) | frozenset(bad.tolist())
         if len(bad) > MAX_BAD:
             bad = bad[np.linspace(0, len(bad) - 1, MAX_BAD).round().astype(np.intp)]
-        narrow = shrunk_bandwidths(frame.numbers(points[good]), GOOD_FACTOR, MIN_BANDWIDTH)
+        good_points, bad_points = frame.points(history.X[good]), frame.points(history.X[bad])
+        narrow = shrunk_bandwidths(frame.numbers(good_points), GOOD_FACTOR, MIN_BANDWIDTH)
         wide = flat_bandwidths(max(len(bad), 1), len(frame.axes), BAD_SCALE, MIN_BANDWIDTH)
-        l = self._mixture(frame, points[good], narrow)
-        return Model(l, self._mixture(frame, points[bad], wide), results, told)
+        l = self._mixture(frame, good_points, narrow)
+        return Model(l, self._mixture(frame, bad_points, wide), results, told)
 
     def _mixture(self, frame: Frame, Z: Array, h: Array) -> Mixture:
         # The smoothing is Optuna's: it fades as kernels become many (Watanabe 2023, section 3.3.3).
@@ -189,19 +173,19 @@ class TPE(Searcher):
         ranked = told[np.lexsort((value[told], -fidelity[told], failed))]
         return ranked[:n_good], ranked[n_good:]
 
-    def _pool(self, memory: Memory, model: Model, context: Context) -> Pool:
-        """Candidates for `SHARERS` suggestions: from l, each in the active set of the kernel that it comes from.
+    def _block(self, memory: Memory, model: Model, context: Context) -> Block:
+        """Candidates from l for some suggestions, each in the active set of the kernel that it comes from.
 
         A candidate that a parent's change takes to another active set has children that its kernel knows nothing
         of. It stays only if no good trial has that set: else kernels that do know them draw there.
         """
-        share = context.number // SHARERS
-        key = (model.results, context.seed, share)
-        if memory.pool[0] == key and memory.pool[1] is not None:
-            return memory.pool[1]
+        turn = context.number // max(1, SHARES * self.candidates // CANDIDATES_EACH)
+        key = (model.results, context.seed, turn)
+        if memory.block[0] == key and memory.block[1] is not None:
+            return memory.block[1]
         frame, space = memory.frame, context.space
-        rng = np.random.default_rng([context.seed, share, model.results])
-        drawn, kernels = model.good.draw(rng, POOL)
+        rng = np.random.default_rng([context.seed, turn, model.results])
+        drawn, kernels = model.good.draw(rng, SHARES * self.candidates)
         rows = frame.rows(drawn)
         points = frame.points(rows)
         fit = space.allowed(rows)
@@ -211,33 +195,23 @@ class TPE(Searcher):
             at_home = (active == own).all(axis=1) | (kernels == len(known))
             fit &= at_home | ~np.isin(_packed(active), _packed(known))
         if not fit.any():
-            rows = space.sample(rng, POOL)
-            points, fit = frame.points(rows), np.ones(POOL, dtype=np.bool_)
+            rows = space.sample(rng, len(rows))
+            points, fit = frame.points(rows), np.ones(len(rows), dtype=np.bool_)
         points, rows = points[fit], rows[fit]
+        scores = model.good.logpdf(points), model.bad.logpdf(points)
         lies = dataclasses.replace(model.good, Z=points)
-        pool = Pool(points, rows, model.good.logpdf(points), model.bad.logpdf(points), lies)
-        memory.pool = key, pool
-        return pool
+        block = Block(points, rows, *scores, lies, lambda: lies.log_kernels(points))
+        memory.block = key, block
+        return block
 
-    def _log_bad(self, memory: Memory, model: Model, history: History, pool: Pool, some: Indices) -> Array:
-        """log g, which the lies join, at some of the pool."""
-        logs = pool.log_bad[some]
+    def _log_bad(self, memory: Memory, model: Model, history: History, block: Block) -> Array:
+        """log g, which the lies join, at the candidates of a block."""
         running = [trial for trial in history.pending if trial not in model.told]
         if not running:
-            return logs
-        places = [pool.places.get(memory.identities[trial], -1) for trial in running]
-        others = [trial for trial, place in zip(running, places, strict=True) if place < 0]
-        inside = np.array([place for place in places if place >= 0], dtype=np.intp)
-        lies = pool.log_lies[some[:, None], inside]
-        if others:
-            key = (memory.pool[0], tuple(others))
-            if memory.others[0] != key:
-                around = dataclasses.replace(pool.lies, Z=memory.points.view[others])
-                memory.others = key, log_sum(around.log_kernels(pool.points))
-            lies = np.append(lies, memory.others[1][some, None], axis=1)
-        log_lies = log_sum(lies) - math.log(len(running))
+            return block.log_bad
         weight = min(len(running), LIES * model.bad.total)
-        return log_mixture(logs, log_lies, weight / (weight + model.bad.total))
+        lies = block.lies_about(running, memory.started, lambda trials: memory.frame.points(history.X[trials]))
+        return log_mixture(block.log_bad, block.log_mean(lies), weight / (weight + model.bad.total))
 
     @cached_property
     def _memo(self) -> Memo[Memory]:
@@ -248,9 +222,3 @@ def _packed(active: NDArray[np.bool_]) -> NDArray[np.void]:
     """(n,) active sets (n, d) as one item each."""
     packed = np.packbits(active, axis=1)
     return np.ascontiguousarray(packed).view(np.dtype((np.void, packed.shape[1])))[:, 0]
-
-
-def _check(field: str, value: float, low: float, high: float | None) -> None:
-    if not low <= value or (high is not None and value > high):
-        limits = f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"
-        raise InvalidInput(f"{field} must be {limits}; got {field}={value!r}")

@@ -3,14 +3,13 @@
 import copy
 import math
 import pickle
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from strategies.actions import Reached
-from strategies.domains import Space, choice, loguniform, ordinal, randint, uniform
+from strategies.domains import Space, choice, uniform
 from strategies.errors import InvalidInput
 from strategies.history import Array, History
 from strategies.searchers.base import Context
@@ -19,42 +18,9 @@ from strategies.searchers.sobol import Sobol
 from strategies.space import SearchSpace
 from strategies.space_builder import as_space
 
-from tests.strategies.histories import record
+from tests.strategies.histories import CATEGORIES, CONDITIONAL, FLAT, SQUARE, each_space, history_of, record, suggest
 
-FLAT = as_space({"x": uniform(0, 1), "y": loguniform(1e-4, 1), "k": randint(1, 9), "c": choice(list("abc"))})
-CONDITIONAL = as_space(
-    {
-        "depth": randint(1, 4).when(kind="deep"),
-        "kind": choice(["deep", "wide"]),
-        "width": uniform(0, 1).when(kind="wide"),
-        "size": ordinal([8, 16, 64]),
-        "tail": choice(list("ab")).when("width > 0.5"),
-    }
-)
-CATEGORIES = as_space({"a": choice(list("abc")), "b": choice(range(7)), "fixed": 3})
-SQUARE = as_space({"x": uniform(0, 1), "y": uniform(0, 1)})
-spaces = pytest.mark.parametrize("space", [FLAT, CONDITIONAL, CATEGORIES], ids=["flat", "conditional", "categories"])
-
-
-@pytest.fixture(autouse=True)
-def no_numpy_errors() -> Iterator[None]:
-    with warnings.catch_warnings(), np.errstate(divide="raise", invalid="raise", over="raise"):
-        warnings.simplefilter("error")
-        yield
-
-
-def history_of(
-    space: SearchSpace, n: int, value: Callable[[Array], float] = lambda u: float(np.nansum(u)), seed: int = 0
-) -> History:
-    rows = space.sample(np.random.default_rng(seed), n)
-    return record(History(space.dim), rows, [value(row) for row in rows])
-
-
-def suggest(searcher: GP, space: SearchSpace, history: History, seed: int = 0, max_budget: float = 1.0) -> Array:
-    row = searcher.suggest(Context(space, history, seed, 1.0, max_budget=max_budget))
-    assert np.array_equal(space.canonical(row[None, :])[0], row, equal_nan=True)
-    assert space.allowed(row[None, :])[0]
-    return row
+pytestmark = pytest.mark.usefixtures("no_numpy_errors")
 
 
 def search(space: SearchSpace, objective: Callable[[Array], float], n: int, seed: int) -> Array:
@@ -124,7 +90,7 @@ def test_stays_away_from_failures() -> None:
 # --- whatever comes ------------------------------------------------------------------------------------
 
 
-@spaces
+@each_space
 @pytest.mark.parametrize("value", [0.0, math.inf, None], ids=["constant", "failed", "varied"])
 def test_suggests_whatever_the_results(space: SearchSpace, value: float | None) -> None:
     history = History(space.dim)
@@ -223,7 +189,7 @@ def ask_at_once(space: SearchSpace, history: History, n: int) -> Array:
     return asked.X[len(history) :]
 
 
-@spaces
+@each_space
 def test_pending_in_every_space(space: SearchSpace) -> None:
     rows = ask_at_once(space, history_of(space, 12), 20)
     distinct = len(np.unique(np.nan_to_num(rows, nan=-1), axis=0))

@@ -26,7 +26,7 @@ from strategies.history import Array, History
 from strategies.models.kde import clip_bandwidths
 from strategies.searchers.base import Context, Searcher
 from strategies.searchers.hpbandster import HpBandSter
-from strategies.searchers.kde import KDE, Model
+from strategies.searchers.kde import KDE, Memory, Model
 from strategies.space import SearchSpace
 from strategies.space_builder import as_space
 
@@ -86,7 +86,7 @@ def generator_of(space: SearchSpace, history: History, settings: dict[str, Any] 
 
 
 def model_of(space: SearchSpace, history: History, seed: int = 0) -> Model | None:
-    return KDE()._model(Context(space, history, seed, 1.0))
+    return KDE()._model(Memory(space), Context(space, history, seed, 1.0))
 
 
 # --- the model ------------------------------------------------------------------------------------------

@@ -5,17 +5,15 @@ from __future__ import annotations
 import copy
 import math
 import pickle
-import warnings
-from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 
 from strategies.actions import Failed, Reached
-from strategies.domains import Space, choice, lograndint, loguniform, ordinal, randint, uniform
+from strategies.domains import Space, choice, lograndint, randint, uniform
 from strategies.errors import InvalidInput
 from strategies.history import Array, History
-from strategies.searchers.base import Context, Searcher
+from strategies.searchers.base import Searcher
 from strategies.searchers.frame import Frame
 from strategies.searchers.pool import identities
 from strategies.searchers.random import Random
@@ -23,40 +21,19 @@ from strategies.searchers.tpe import TPE
 from strategies.space import SearchSpace
 from strategies.space_builder import as_space
 
-from tests.strategies.histories import record
-
-FLAT = as_space({"x": uniform(0, 1), "y": loguniform(1e-4, 1), "k": randint(1, 9), "c": choice(list("abc"))})
-SQUARE = as_space({"x": uniform(0, 1), "y": uniform(0, 1)})
-CONDITIONAL = as_space(
-    {
-        "depth": randint(1, 4).when(kind="deep"),
-        "kind": choice(["deep", "wide"]),
-        "width": uniform(0, 1).when(kind="wide"),
-        "size": ordinal([8, 16, 64]),
-        "tail": choice(list("ab")).when("width > 0.5"),
-    }
+from tests.strategies.histories import (
+    CATEGORIES,
+    CONDITIONAL,
+    FLAT,
+    SQUARE,
+    each_space,
+    history_of,
+    record,
+    suggest,
+    total,
 )
-CATEGORIES = as_space({"a": choice(list("abc")), "b": choice(range(7)), "fixed": 3})
-SPACES = pytest.mark.parametrize("space", [FLAT, CONDITIONAL, CATEGORIES], ids=["flat", "conditional", "categories"])
 
-
-@pytest.fixture(autouse=True)
-def no_numpy_errors() -> Iterator[None]:
-    with warnings.catch_warnings(), np.errstate(divide="raise", invalid="raise", over="raise"):
-        warnings.simplefilter("error")
-        yield
-
-
-def history_of(space: SearchSpace, n: int, value: Callable[[Array], float], seed: int = 0) -> History:
-    rows = space.sample(np.random.default_rng(seed), n)
-    return record(History(space.dim), rows, [value(row) for row in rows])
-
-
-def suggest(searcher: Searcher, space: SearchSpace, history: History, seed: int = 0) -> Array:
-    row = searcher.suggest(Context(space, history, seed, 1.0))
-    assert np.array_equal(space.canonical(row[None, :])[0], row, equal_nan=True)
-    assert space.allowed(row[None, :])[0]
-    return row
+pytestmark = pytest.mark.usefixtures("no_numpy_errors")
 
 
 def many(space: SearchSpace, history: History, n: int) -> Array:
@@ -69,7 +46,7 @@ def bowl(u: Array) -> float:
     return float(((u - [0.3, 0.6]) ** 2).sum())
 
 
-@SPACES
+@each_space
 @pytest.mark.parametrize("value", [0.0, math.inf, None], ids=["constant", "failed", "varied"])
 def test_suggests_whatever_the_results(space: SearchSpace, value: float | None) -> None:
     history, searcher = History(space.dim), TPE()
@@ -278,9 +255,9 @@ def test_lies_lower_the_score_where_they_are() -> None:
     assert np.linalg.norm(near_seen - expected, axis=1).min() > 1e-3
 
 
-@SPACES
+@each_space
 def test_pending_in_every_space(space: SearchSpace) -> None:
-    rows = ask_at_once(space, history_of(space, 30, lambda u: float(np.nansum(u))), 200)
+    rows = ask_at_once(space, history_of(space, 30, total), 200)
     assert len(set(identities(rows))) >= (3 if space is CATEGORIES else 150)
 
 
@@ -290,7 +267,7 @@ def test_pending_in_every_space(space: SearchSpace) -> None:
 @pytest.mark.parametrize("space", [FLAT, CONDITIONAL], ids=["flat", "conditional"])
 def test_a_burst_does_not_depend_on_who_asked(space: SearchSpace) -> None:
     """70 at once, over two pools, with results in between: one searcher sees all of it, fresh ones only the last."""
-    old, history = TPE(), history_of(space, 30, lambda u: float(np.nansum(u)))
+    old, history = TPE(), history_of(space, 30, total)
     for i in range(70):
         row = suggest(old, space, history)
         if i % 7 == 0:
