@@ -18,7 +18,7 @@ from strategies.schedulers.base import Scheduler
 from benchmarks.compare.runner import FRACTIONS, Watched
 from benchmarks.compare.synthetic import SyntheticTask, branin, hartmann
 from benchmarks.compare.task import Reference
-from ray_hpo.simulate import simulate
+from ray_hpo.simulation import simulate
 
 Make = Callable[[], SyntheticTask]
 

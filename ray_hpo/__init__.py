@@ -57,7 +57,7 @@ if TYPE_CHECKING:
         RayHpoError as RayHpoError,
     )
     from ray_hpo.results import Result as Result, load as load
-    from ray_hpo.simulate import simulate as simulate
+    from ray_hpo.simulation import simulate as simulate
     from ray_hpo.trial import Trial as Trial
     from ray_hpo.tune import resume as resume, tune_run as tune_run
     from ray_hpo.verification import Verified as Verified
@@ -93,7 +93,7 @@ _PUBLIC = {
     "strategies.searchers.tpe": "TPE",
     "ray_hpo.errors": "ExperimentLocked InvalidInput JournalError MetricMissing RayHpoError",
     "ray_hpo.results": "Result load",
-    "ray_hpo.simulate": "simulate",
+    "ray_hpo.simulation": "simulate",
     "ray_hpo.trial": "Trial",
     "ray_hpo.tune": "resume tune_run",
     "ray_hpo.verification": "Verified",

@@ -23,7 +23,7 @@ from ray_hpo.executors.simulated import SimulatedExecutor
 from ray_hpo.journal.journal import Event, Journal
 from ray_hpo.journal.reader import read_experiment, read_reports
 from ray_hpo.messages import Crashed, Job
-from ray_hpo.simulate import simulate
+from ray_hpo.simulation import simulate
 from ray_hpo.trial import Experiment
 from tests.strategies.world import hash01
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
-from ray_hpo.simulate import simulate
+from ray_hpo.simulation import simulate
 from tests.counting_ones import CountingOnes
 
 BUDGET = 20 * 729  # of 20 full trainings

@@ -29,7 +29,7 @@ from ray_hpo.journal import read_reports
 from ray_hpo.journal.journal import Journal
 from ray_hpo.messages import Job
 from ray_hpo.seeds import derived_seed
-from ray_hpo.simulate import simulate
+from ray_hpo.simulation import simulate
 from ray_hpo.spec import Spec
 from ray_hpo.trial import Experiment, Trial
 from ray_hpo.verification import next_verification, verified_configs

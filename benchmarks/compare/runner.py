@@ -25,7 +25,7 @@ from strategies.space import SearchSpace
 from benchmarks.compare.task import Task
 from ray_hpo.executors.simulated import SimulatedExecutor
 from ray_hpo.messages import Job, Message, Report
-from ray_hpo.simulate import simulate
+from ray_hpo.simulation import simulate
 
 FRACTIONS = [50.0 ** (-(9 - i) / 9) for i in range(10)]  # of setting A's budget
 COUNTS = [10, 20, 40, 60]  # of setting B's evaluations
