@@ -10,11 +10,12 @@ BIN := .venv/bin
 
 install: .venv/.installed
 
-# hpbandster's dependency netifaces needs a C compiler and is not used: --no-deps leaves it out.
+# hpbandster's dependency netifaces needs a C compiler and is not used: --no-deps leaves it out. DEHB asks for NumPy 1,
+# and gives the same results with NumPy 2.
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,cmaes,bench,dev]' Pyro4 serpent statsmodels
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps hpbandster==0.7.4
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps hpbandster==0.7.4 DEHB==0.1.2
 	touch $@
 
 demo: install
@@ -34,7 +35,8 @@ format: install
 
 bench: install
 	$(BIN)/python -m benchmarks.overhead
-	$(BIN)/python -m benchmarks.compare --seeds 3
+	$(BIN)/python -m benchmarks.suggest --repeats 5
+	$(BIN)/python -m benchmarks.compare --seeds 3 --jobs 2 --peers optuna_tpe_hyperband,dehb
 
 wheel: install
 	$(BIN)/python -m build --wheel

@@ -32,7 +32,7 @@ from strategies.space_builder import as_space
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 DIM = 10
 AT_ONCE = 64
-AT_ONCE_LIMIT = 10  # that many times one suggestion, at most: we promise it of tpe and kde
+AT_ONCE_LIMIT = 10  # so many times one suggestion is the most that they should cost
 MOST_SECONDS = 20.0  # for one figure; at least three repeats are made all the same
 
 

@@ -1,4 +1,4 @@
-"""One run: a method on a task with a seed, on the simulated executor, scored by the protocol.
+"""One run: a method, ours or a peer, on a task with a seed, on the simulated executor, scored by the protocol.
 
 Setting A: 8 asynchronous workers, the whole ladder, a budget in simulated seconds; the incumbent's full-fidelity value
 at ten log-spaced fractions of the budget.
@@ -22,6 +22,9 @@ from strategies.schedulers.fifo import Fifo
 from strategies.searchers.base import Context, Searcher
 from strategies.space import SearchSpace
 
+from benchmarks.compare.peers import find
+from benchmarks.compare.peers.base import Setup
+from benchmarks.compare.peers.drive import drive
 from benchmarks.compare.task import Task
 from ray_hpo.executors.simulated import SimulatedExecutor
 from ray_hpo.messages import Job, Message, Report
@@ -29,6 +32,13 @@ from ray_hpo.simulation import simulate
 
 FRACTIONS = [50.0 ** (-(9 - i) / 9) for i in range(10)]  # of setting A's budget
 COUNTS = [10, 20, 40, 60]  # of setting B's evaluations
+PEER = " (peer)"  # the end of the name of a peer
+CURVE = " (curve)"  # that of a method that was not run: its curves come from a file
+
+
+def points(setting: str) -> list[float]:
+    """Where a setting's curves have their values: fractions of the budget, or numbers of evaluations."""
+    return FRACTIONS if setting == "A" else [float(count) for count in COUNTS]
 
 
 @dataclass(frozen=True)
@@ -57,9 +67,9 @@ class Timed(Searcher):
         self.seconds: list[float] = []
 
     def suggest(self, context: Context) -> Array:
-        began = time.perf_counter()
+        began = time.process_time()
         row = self._searcher.suggest(context)
-        self.seconds.append(time.perf_counter() - began)
+        self.seconds.append(time.process_time() - began)
         return row
 
     def size(self, space: SearchSpace) -> int | None:
@@ -73,6 +83,7 @@ class Watched(SimulatedExecutor):
     def __init__(self, task: Task, workers: int) -> None:
         super().__init__(task, workers)
         self.trace: list[tuple[float, float]] = []
+        self.values: list[float] = []  # of all trainings, in the order of their ends
         self._task = task
         self._configs: dict[int, dict[str, Any]] = {}
         self._best = (-math.inf, math.inf)
@@ -85,19 +96,35 @@ class Watched(SimulatedExecutor):
         messages = super().poll(timeout)
         for message in messages:
             if isinstance(message, Report):
+                self.values.append(float(message.metrics["y"]))
                 standing = (message.step, message.metrics["y"])
                 if (standing[0], -standing[1]) > (self._best[0], -self._best[1]):
                     self._best = standing
                     self.trace.append((self.now(), self._task.final_value(self._configs[message.trial])))
         return messages
 
-    def at(self, when: float) -> float | None:
+    def run(self, method: str, setting: str, seed: int, seconds: list[float]) -> Run:
+        """What came of it. seconds: how long each suggestion took."""
+        seen = min((y for _, y in self.trace), default=math.inf)
+        if setting == "A":
+            curve = [self._at(self._task.time_budget * fraction) for fraction in FRACTIONS]
+        else:
+            curve = [min(self.values[:count], default=None) for count in COUNTS]
+        return Run(self._task.name, method, setting, seed, curve, float(np.median(seconds or [0.0])), seen)
+
+    def _at(self, when: float) -> float | None:
         """The incumbent's value at simulated time `when`."""
         return next((y for time, y in reversed(self.trace) if time <= when * (1 + 1e-12)), None)
 
 
 def run(task: Task, method: str, seed: int, setting: str = "A", workers: int = 8) -> Run:
-    """One run of one of our algorithms, by its registry name."""
+    """One run of one of our algorithms, by its registry name, or of a peer, by its name and `PEER`."""
+    if method.endswith(PEER):
+        return _run_peer(task, method, seed, setting, workers)
+    return _run_ours(task, method, seed, setting, workers)
+
+
+def _run_ours(task: Task, method: str, seed: int, setting: str, workers: int) -> Run:
     algo = resolve_algo(method)
     timed = Timed(algo.searcher)
     common: dict[str, Any] = {"metric": "y", "seed": seed, "max_budget": _budget(task, task.max_budget)}
@@ -111,14 +138,23 @@ def run(task: Task, method: str, seed: int, setting: str = "A", workers: int = 8
             executor=watched,
             **common,
         )
-        curve = [watched.at(task.time_budget * fraction) for fraction in FRACTIONS]
     else:
         watched = Watched(task, 1)
-        experiment = simulate(task, algo=Fifo(searcher=timed), num_trials=COUNTS[-1], executor=watched, **common)
-        values = [math.inf if trial.value is None else trial.value for trial in experiment.trials]
-        curve = [float(np.min(values[:count])) for count in COUNTS]
-    seen = min((y for _, y in watched.trace), default=math.inf)
-    return Run(task.name, method, setting, seed, curve, float(np.median(timed.seconds or [0.0])), seen)
+        simulate(task, algo=Fifo(searcher=timed), num_trials=COUNTS[-1], executor=watched, **common)
+    return watched.run(method, setting, seed, timed.seconds)
+
+
+def _run_peer(task: Task, method: str, seed: int, setting: str, workers: int) -> Run:
+    make = find(method.removesuffix(PEER), setting)
+    if setting == "A":
+        watched = Watched(task, workers)
+        peer = make(Setup(task.space_format, len(task.levels), seed))
+        seconds = drive(peer, task, watched, limit=task.time_budget)
+    else:
+        watched = Watched(task, 1)
+        peer = make(Setup(task.space_format, 1, seed, COUNTS[-1]))
+        seconds = drive(peer, task, watched, trainings=COUNTS[-1])
+    return watched.run(method, setting, seed, seconds)
 
 
 def _budget(task: Task, budget: float) -> float:

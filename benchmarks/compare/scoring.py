@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.compare.runner import FRACTIONS, Run
+from benchmarks.compare.runner import Run, points
 from benchmarks.compare.task import Reference
 
 NO_INCUMBENT = 1.5
@@ -24,12 +24,17 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Scores:
-    """curves: (methods, tasks, points) mean regret over seeds.  spread: as `curves`, resampled (bootstraps, ...)."""
+    """What a comparison found.
+
+    curves: (methods, tasks, points) mean regret over seeds.  spread: as `curves`, resampled (bootstraps, ...).
+    shares: (points,) of the whole budget.
+    """
 
     methods: list[str]
     tasks: list[str]
     curves: Array
     spread: Array
+    shares: Array
 
     def ranks(self, curves: Array | None = None) -> Array:
         """(methods, tasks, points); ties share the mean of their ranks."""
@@ -46,19 +51,29 @@ class Scores:
         return low, high
 
     def sooner(self, method: int, other: int) -> float:
-        """Median over tasks: how many times sooner `method` is at the final regret of `other`; 0 where it never is."""
+        """Median over tasks: how many times sooner `method` is at the final regret of `other`; 0 where it never is.
+
+        On one task 1/f, where f is the first share of the budget among `shares` at which the regret of `method` is no
+        more than that of `other` at the end. Nothing is interpolated between them.
+        """
         factors = []
         for mine, theirs in zip(self.curves[method], self.curves[other], strict=True):
-            hit = np.flatnonzero(np.minimum.accumulate(mine) <= theirs[-1])
-            factors.append(1 / FRACTIONS[hit[0]] if len(hit) else 0.0)
+            hit = np.flatnonzero(mine <= theirs[-1])
+            factors.append(1 / self.shares[hit[0]] if len(hit) else 0.0)
         return float(np.median(factors))
 
 
-def score(runs: Sequence[Run], references: Mapping[str, Reference], known_best: Mapping[str, float]) -> Scores:
+class NoCommonRuns(ValueError):
+    """There is nothing to compare."""
+
+
+def score(
+    runs: Sequence[Run], references: Mapping[str, Reference], known_best: Mapping[str, float], setting: str
+) -> Scores:
     """Only (task, seed) pairs that every method has are counted.
 
     Raises:
-        ValueError: there is no such pair.
+        NoCommonRuns: there is no such pair.
     """
     table: dict[str, dict[tuple[str, int], Run]] = defaultdict(dict)
     best = dict(known_best)
@@ -68,7 +83,7 @@ def score(runs: Sequence[Run], references: Mapping[str, Reference], known_best: 
     methods = list(table)
     keys = sorted(set.intersection(*(set(rows) for rows in table.values()))) if table else []
     if not keys:
-        raise ValueError("no task and seed was run with every method")
+        raise NoCommonRuns("no task and seed was run with every method")
     tasks = sorted({task for task, _ in keys})
     regrets = [[_regrets(table[m], task, keys, references[task], best) for task in tasks] for m in methods]
     curves = np.array([[rows.mean(axis=0) for rows in per_task] for per_task in regrets])
@@ -79,7 +94,8 @@ def score(runs: Sequence[Run], references: Mapping[str, Reference], known_best: 
         chosen = rng.integers(seeds, size=(BOOTSTRAPS, seeds))
         for i in range(len(methods)):
             spread[:, i, j] = regrets[i][j][chosen].mean(axis=1)
-    return Scores(methods, tasks, curves, spread)
+    grid = np.array(points(setting))
+    return Scores(methods, tasks, curves, spread, grid / grid[-1])
 
 
 def _regrets(

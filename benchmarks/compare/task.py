@@ -6,6 +6,7 @@ section.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -137,6 +138,11 @@ class Task(ABC):
         return Reference(best, float(np.median(y)), float(cost[np.isfinite(cost)].mean()), self.ceiling())
 
 
+def split_of(name: str) -> str:
+    """Which half of all tasks one belongs to, by its name alone: "tune" or "test"."""
+    return "test" if hashlib.sha256(name.encode()).digest()[-1] % 2 else "tune"
+
+
 def parents_first(space_format: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Parents before their children, otherwise in the order of the file."""
     todo, done = list(space_format), []
@@ -166,12 +172,26 @@ def domain_of(parameter: Mapping[str, Any]) -> Domain:
     return domain.when(**{condition["parent"]: list(condition["values"])}) if condition else domain
 
 
+def active(parameter: Mapping[str, Any], config: Config) -> bool:
+    """Whether a parameter is there, given its parents."""
+    condition = parameter.get("condition")
+    return not condition or config.get(condition["parent"]) in condition["values"]
+
+
+def without_inactive(space_format: Sequence[Mapping[str, Any]], config: Config) -> Config:
+    """The active parameters of a configuration, parents before children."""
+    kept: Config = {}
+    for parameter in space_format:
+        if active(parameter, kept):
+            kept[parameter["name"]] = config[parameter["name"]]
+    return kept
+
+
 def draw(space_format: Sequence[Mapping[str, Any]], rng: np.random.Generator) -> Config:
     """One draw from the prior, as the protocol draws its reference sample."""
     config: Config = {}
     for parameter in space_format:
-        condition = parameter.get("condition")
-        if condition and config.get(condition["parent"]) not in condition["values"]:
+        if not active(parameter, config):
             continue
         if parameter["type"] in ("categorical", "ordinal"):
             config[parameter["name"]] = parameter["choices"][int(rng.integers(len(parameter["choices"])))]
