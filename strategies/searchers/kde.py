@@ -192,7 +192,7 @@ class KDE(Searcher):
         memory.started.update(context.history.X)
         parts = next(parts for results, parts in PARTS if len(model.trials) <= results)
         turn, place = divmod(len(running), parts * max(1, self.num_samples // CANDIDATES_EACH))
-        key = (context.number - len(running), turn, model)
+        key = (len(context.history) - len(running), turn, model)
         if memory.shared[0] != key:
             memory.shared = key, self._shared(model, [context.seed, *key[:2]], parts)
         shared = memory.shared[1]
