@@ -14,7 +14,8 @@ from benchmarks.compare.peers.base import Peer, Setup
 
 OPTUNA = 'pip install "ray-hpo[bench]"'
 OPTUNA_GP = 'pip install "ray-hpo[bench,torch]"'
-HPBANDSTER = 'pip install "ray-hpo[hpbandster]", or, without a C compiler, what `make install` does'
+# One of its dependencies needs a C compiler, and is not used.
+HPBANDSTER = "pip install Pyro4 serpent statsmodels, then pip install --no-deps hpbandster==0.7.4"
 # It asks for NumPy 1, and works with NumPy 2.
 DEHB = 'pip install "ray-hpo[bench]", then pip install --no-deps DEHB==0.1.2'
 SMAC = 'pip install smac==2.4.0 "scikit-learn<1.8", in an environment of its own if others need a newer scikit-learn'
