@@ -107,12 +107,12 @@ class Watched(SimulatedExecutor):
         """What came of it. seconds: how long each suggestion took."""
         seen = min((y for _, y in self.trace), default=math.inf)
         if setting == "A":
-            curve = [self._at(self._task.time_budget * fraction) for fraction in FRACTIONS]
+            curve = [self.at(self._task.time_budget * fraction) for fraction in FRACTIONS]
         else:
             curve = [min(self.values[:count], default=None) for count in COUNTS]
         return Run(self._task.name, method, setting, seed, curve, float(np.median(seconds or [0.0])), seen)
 
-    def _at(self, when: float) -> float | None:
+    def at(self, when: float) -> float | None:
         """The incumbent's value at simulated time `when`."""
         return next((y for time, y in reversed(self.trace) if time <= when * (1 + 1e-12)), None)
 
