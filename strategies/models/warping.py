@@ -14,8 +14,9 @@ LARGEST = 1e150
 
 
 def rank_normal(y: Array) -> Array:
-    """(n,) normal scores of the ranks; ties share their mean rank."""
-    return _standardised(_scores(_filled(y)))
+    """(n,) normal scores of the ranks; equal values count as one, or the best would sink with each repetition."""
+    distinct, which = np.unique(_filled(y), return_inverse=True)
+    return _standardised(_scores(distinct)[which])
 
 
 def half_rank(y: Array) -> Array:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -18,7 +19,9 @@ import numpy as np
 from strategies.history import Array, History
 from strategies.memo import Memo
 from strategies.models.acquisition import log_ei, log_ei_gradient
-from strategies.models.gp import Embedded, Posterior, fit
+from strategies.models.gp import Embedded, Mask, fit
+from strategies.models.plateaus import Plateaus
+from strategies.models.posterior import Posterior
 from strategies.models.warping import half_rank, rank_normal
 from strategies.searchers.base import Context, Indices, Searcher, check_number
 from strategies.searchers.sobol import Sobol
@@ -66,10 +69,9 @@ class Data:
         """(n,) what the process models."""
         return rank_normal(self.values) if graded else half_rank(self.values)
 
-    @property
-    def configurations(self) -> Array:
-        """(m, columns) each once."""
-        return self.X[np.unique(self.numbers, return_index=True)[1]]
+    def firsts(self) -> Data:
+        """The first result of each configuration."""
+        return self._at(np.sort(np.unique(self.numbers, return_index=True)[1]))
 
     def _at(self, chosen: Indices) -> Data:
         return Data(self.numbers[chosen], self.X[chosen], self.rungs[chosen], self.values[chosen])
@@ -80,7 +82,8 @@ class Model:
     """A process, and some candidates under it; `believed` are the pending trials that it has taken in so far.
 
     goal: the rung on which values count.  V and explained: see `Posterior.solve`.
-    best: the least value expected there of any configuration so far, pending ones included.
+    best, incumbent: the least value expected there of any configuration so far, pending ones included, and that
+    configuration, embedded.  covered: (m,) which candidates are on a known plateau.
     believed: (configuration, rung).
     """
 
@@ -93,52 +96,79 @@ class Model:
     V: Array
     explained: Array
     best: float
+    incumbent: Embedded
+    plateaus: Plateaus
+    covered: Mask
     believed: tuple[tuple[int, float], ...] = ()
 
     @classmethod
-    def of(cls, terrain: Terrain, goal: float, theta: Array, data: Data, y: Array, rng: np.random.Generator) -> Model:
-        """The model of targets y (n,) of the data."""
-        posterior = Posterior.of(terrain.features, theta, terrain.embed(data.X, data.rungs), y)
-        tried = data.configurations
-        expected = posterior.predict(terrain.embed(tried, goal))[0]
-        top = tried[np.argsort(expected, kind="stable")[:TOP]]
-        top = top[np.arange(NEAR) % len(top)]
+    def of(
+        cls, terrain: Terrain, goal: float, posterior: Posterior, tried: Array, plateaus: Plateaus, seed: Sequence[int]
+    ) -> Model:
+        """tried: (k, columns) the configurations whose results the posterior knows."""
+        rng = np.random.default_rng(seed)
+        expected = posterior.solve(terrain.embed(tried, goal))[0]
+        ranked = tried[np.argsort(expected, kind="stable")]
+        top = ranked[:TOP][np.arange(NEAR) % min(TOP, len(ranked))]
         near = [terrain.neighbours(top, scale, rng) for scale in SCALES]
         candidates = np.concatenate([terrain.space.sample(rng, RANDOM), *near])
         embedded = terrain.embed(candidates, goal)
         mean, V = posterior.solve(embedded)
-        explained = np.einsum("ij,ij->j", V, V)
-        return cls(terrain, goal, posterior, candidates, embedded, mean, V, explained, float(expected.min()))
+        return cls(
+            terrain,
+            goal,
+            posterior,
+            candidates,
+            embedded,
+            mean,
+            V,
+            explained=np.einsum("ij,ij->j", V, V),
+            best=float(expected.min()),
+            incumbent=terrain.embed(ranked[:1], goal),
+            plateaus=plateaus,
+            covered=plateaus.cover(embedded),
+        )
 
     def believing(self, number: int, row: Array, rung: float) -> Model:
         posterior = self.posterior.believing(self.terrain.embed(row[None, :], rung))
         last = posterior.one_more(self.embedded, self.V)
-        expected = posterior.predict(self.terrain.embed(row[None, :], self.goal))[0]
+        there = self.terrain.embed(row[None, :], self.goal)
+        expected = float(posterior.solve(there)[0][0])
         return dataclasses.replace(
             self,
             posterior=posterior,
             V=np.concatenate([self.V, last]),
             explained=self.explained + np.square(last[0]),
-            best=min(self.best, float(expected[0])),
+            best=min(self.best, expected),
+            incumbent=there if expected < self.best else self.incumbent,
+            plateaus=self.plateaus.with_point(there),
+            covered=self.covered | Plateaus(self.plateaus.radius, there).cover(self.embedded),
             believed=(*self.believed, (number, rung)),
         )
 
     def ranked(self) -> Array:
-        """The candidates, best first."""
-        scores = log_ei(self.mean, self.posterior.variance(self.explained), self.best)
-        ranked: Array = self.candidates[np.argsort(-scores, kind="stable")]
+        """The candidates that are on no known plateau, best first."""
+        spread = self.posterior.spread(self.embedded, self.V, self.explained, self.incumbent)
+        scores = log_ei(self.mean, spread, self.best)
+        order = np.argsort(-scores, kind="stable")
+        ranked: Array = self.candidates[order[~self.covered[order]]]
         return ranked
 
     def best_of(self, rows: Array) -> Array:
-        """(1, columns) the first of the best rows (m, columns)."""
-        scores = log_ei(*self.posterior.predict(self.terrain.embed(rows, self.goal)), self.best)
+        """(1, columns) the first of the best rows (m, columns), those on known plateaus last."""
+        points = self.terrain.embed(rows, self.goal)
+        mean, V = self.posterior.solve(points)
+        spread = self.posterior.spread(points, V, np.einsum("ij,ij->j", V, V), self.incumbent)
+        scores = np.where(self.plateaus.cover(points), -np.inf, log_ei(mean, spread, self.best))
         return rows[[int(np.argmax(scores))]]
 
     def improved(self, rows: Array, rng: np.random.Generator) -> Array:
-        """(1, columns) the best that local search finds from rows (k, columns).
+        """(1, columns) the best that local search finds from rows (k, columns); none from none.
 
         Where many suggestions are asked for at once, precision is in vain, and the search is short.
         """
+        if not len(rows):
+            return rows
         precise = len(self.believed) < PRECISE
         best = self.best_of(np.concatenate([rows, self.ascended(rows)]) if precise else rows)
         for scale in SCALES if precise else SCALES[1:2]:
@@ -158,9 +188,10 @@ class Model:
 
         def loss(x: Array) -> tuple[float, Array]:
             numbers[free] = x
-            mean, variance, by_numbers, spread_by_numbers = self.posterior.gradients(Embedded(numbers, marks, rungs))
-            values, by_mean, by_variance = log_ei_gradient(mean, variance, self.best)
-            gradient = by_mean[:, None] * by_numbers + by_variance[:, None] * spread_by_numbers
+            points = Embedded(numbers, marks, rungs)
+            mean, spread, slope, spread_slope = self.posterior.gradients(points, self.incumbent)
+            values, by_mean, by_spread = log_ei_gradient(mean, spread, self.best)
+            gradient = by_mean[:, None] * slope + by_spread[:, None] * spread_slope
             return -float(values.sum()), -gradient[free]
 
         start = numbers[free]
@@ -190,15 +221,19 @@ class Known:
 class GP(Searcher):
     """Gaussian-process search: the point with the largest expected improvement, in logarithms (Ament et al. 2023).
 
-    The model is one process over configuration and fidelity; the improvement that counts is that of a full training,
-    on the least value expected of one for any configuration so far, since results are noisy. A pending trial is
-    believed to give what is expected at its milestone. Failures count as the worst. Values are half-rank warped; where
-    there are several fidelities, they become normal scores of their ranks among all. Of more than `max_points` results,
-    those at the highest fidelities enter and of the lowest of these the better half and the latest others. A
-    configuration is tried once.
+    The model is one process over configuration and fidelity. The improvement that counts is that of a full training, on
+    one of the incumbent: of all configurations so far, the one of which the least value is expected. That value is not
+    known either, so what is expected is E max(f(incumbent) - f(x), 0) under their joint distribution; near an uncertain
+    incumbent there is little to gain. A pending trial is believed to give what is expected at its milestone. Failures
+    count as the worst. Values are half-rank warped; where there are several fidelities, they become normal scores of
+    their ranks among all. Of more than `max_points` results, those at the highest fidelities enter and of the lowest of
+    these the better half and the latest others. A configuration is tried once.
+
+    What is on a plateau with a known configuration is not suggested (`strategies.models.plateaus`).
 
     num_startup: results that are needed; before, configurations are those of the Sobol sequence.
-    random_fraction: the chance that a suggestion is drawn at random, if there are several fidelities: low ones mislead.
+    random_fraction: the least chance that a suggestion is drawn at random, if there are several fidelities: low ones
+    mislead.
     max_points: results that enter the model at most.
     """
 
@@ -223,7 +258,7 @@ class GP(Searcher):
         if not (model.terrain.features.graded and rng.random() < self.random_fraction):
             ranked = model.ranked()
             row = model.terrain.first_new(np.concatenate([model.improved(ranked[:ASCENTS], rng), ranked]), history.X)
-        if row is None:  # all of a small space has been tried, or chance wills it
+        if row is None:  # all of a small space has been tried, or is on a plateau, or chance wills it
             row = space.sample(rng, 1)[0]
         return row
 
@@ -265,10 +300,12 @@ class GP(Searcher):
         else:
             part = data.first(n_fit).cut(self.max_points)
             theta = fit(terrain.features, terrain.embed(part.X, part.rungs), part.targets(graded))
-        # Not the suggestion's own generator: the candidates are the same until there is one more result.
-        rng = np.random.default_rng([seed, n])
         part = data.cut(self.max_points)
-        base = Model.of(terrain, goal, theta, part, part.targets(graded), rng)
+        posterior = Posterior.of(terrain.features, theta, terrain.embed(part.X, part.rungs), part.targets(graded))
+        firsts = data.firsts()
+        plateaus = Plateaus.of(terrain.embed(firsts.X, firsts.rungs), firsts.values)
+        # Not the suggestion's own generator: the candidates are the same until there is one more result.
+        base = Model.of(terrain, goal, posterior, part.firsts().X, plateaus, [seed, n])
         return Known(key, n_fit, theta, base, base)
 
     @cached_property
