@@ -380,6 +380,14 @@ class Posterior:
             alpha=np.append(self.alpha, 0.0),
         )
 
+    def aimed(self, y: Array) -> Posterior:
+        """The process with other targets y (n,): neither factor nor pending points depend on them."""
+        from scipy.linalg.lapack import dpotrs
+
+        n = len(y)
+        alpha, _ = dpotrs(np.asfortranarray(self.factor[:n, :n]), y, lower=1)
+        return dataclasses.replace(self, alpha=np.append(alpha, np.zeros(len(self.factor) - n)))
+
     def one_more(self, points: Embedded, V: Array) -> Array:
         """(1, m) the last row of what `solve` gives for the points, from the rows V above it."""
         row = self.factor[-1]

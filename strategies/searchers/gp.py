@@ -3,6 +3,11 @@
 One model learns from the results at all fidelities and predicts those of full trainings, as MOBSTER does (Klein, Tiao,
 Lienart, Archambeau and Seeger 2020, "Model-based asynchronous hyperparameter and neural architecture search").
 The numerics are in `strategies.models.gp`, `acquisition` and `warping`; here is what to model, and where to look.
+
+With several metrics each suggestion draws a trade-off of its own between them, and looks for what improves on that one
+(ParEGO: `strategies.models.tradeoff`). The covariances do not depend on the targets, so a new trade-off is cheap; the
+hyperparameters are those of the equal one. Under constraints the improvement is multiplied by the probability that all
+are met (`feasibility.py`); as long as none is expected to be met anywhere, that probability alone counts.
 """
 
 from __future__ import annotations
@@ -19,8 +24,11 @@ from strategies.history import Array, History
 from strategies.memo import Memo
 from strategies.models.acquisition import log_ei, log_ei_gradient
 from strategies.models.gp import Embedded, Posterior, fit
+from strategies.models.tradeoff import random_weights, scalarised
 from strategies.models.warping import half_rank, rank_normal
+from strategies.ranking import Standings, total_violation
 from strategies.searchers.base import Context, Indices, Searcher, check_number
+from strategies.searchers.feasibility import Feasibility, hyperparameters
 from strategies.searchers.sobol import Sobol
 from strategies.searchers.terrain import Terrain
 
@@ -32,23 +40,30 @@ TOP = 5  # how many results count as the best ones
 ASCENTS = 3  # how many candidates local search starts from
 STEPS = 40  # that it tries at each scale
 PRECISE = 8  # pending points, from which on it is short
+TRADEOFF = 4  # what sets the draws of trade-offs apart from those of suggestions
 SCALES = (0.2, 0.05, 0.01)  # of steps from one candidate to the next, in the unit cube
 
 
 @dataclass(frozen=True)
 class Data:
-    """Results in order of arrival: which configuration, (n,) and (n, columns); on which rung; minimised values (n,)."""
+    """Results in order of arrival: which configuration, (n,) and (n, columns); on which rung; minimised values (n,).
+
+    outcomes: the values of each metric and the excess of each constraint, (n, k) and (n, c): see `History.outcomes`.
+    """
 
     numbers: Indices
     X: Array
     rungs: Array
     values: Array
+    outcomes: tuple[Array, Array]
 
     @classmethod
     def of(cls, history: History) -> Data:
         numbers, fidelities, values = history.arrivals
         levels, which = np.unique(fidelities, return_inverse=True)
-        return cls(numbers, history.X[numbers], np.array([_rung(f) for f in levels.tolist()])[which], values)
+        return cls(
+            numbers, history.X[numbers], np.array([_rung(f) for f in levels.tolist()])[which], values, history.outcomes
+        )
 
     def first(self, n: int) -> Data:
         return self._at(np.arange(n))
@@ -58,13 +73,17 @@ class Data:
         half = most // 2
         if len(self.values) <= most:
             return self
-        ranked = np.lexsort((self.values, -self.rungs))
+        ranked = np.lexsort((self._merits(), -self.rungs))
         latest = np.sort(ranked[half:])[half - most :]
         return self._at(np.sort(np.concatenate([ranked[:half], latest])))
 
-    def targets(self, graded: bool) -> Array:
-        """(n,) what the process models."""
-        return rank_normal(self.values) if graded else half_rank(self.values)
+    def targets(self, graded: bool, weights: Array | None = None) -> Array:
+        """(n,) what the process models. weights: (k,) the trade-off between several metrics; None: the equal one."""
+        warped, objectives = rank_normal if graded else half_rank, self.outcomes[0].T
+        if len(objectives) == 1:
+            return warped(self.values)
+        equal = np.full(len(objectives), 1 / len(objectives))
+        return scalarised(np.column_stack([warped(y) for y in objectives]), equal if weights is None else weights)
 
     @property
     def configurations(self) -> Array:
@@ -72,7 +91,21 @@ class Data:
         return self.X[np.unique(self.numbers, return_index=True)[1]]
 
     def _at(self, chosen: Indices) -> Data:
-        return Data(self.numbers[chosen], self.X[chosen], self.rungs[chosen], self.values[chosen])
+        objectives, excess = self.outcomes
+        outcomes = objectives[chosen], excess[chosen]
+        return Data(self.numbers[chosen], self.X[chosen], self.rungs[chosen], self.values[chosen], outcomes)
+
+    def _merits(self) -> Array:
+        """(n,) what ranks the results of one rung."""
+        objectives, excess = self.outcomes
+        if objectives.shape[1] == 1 and not excess.shape[1]:
+            return self.values
+        merits = np.empty(len(self.values))
+        for rung in np.unique(self.rungs):
+            here = self.rungs == rung
+            violations = np.array([total_violation(row) for row in excess[here]])
+            merits[here] = Standings.of(objectives[here], violations).scores()
+        return merits
 
 
 @dataclass(frozen=True)
@@ -80,7 +113,9 @@ class Model:
     """A process, and some candidates under it; `believed` are the pending trials that it has taken in so far.
 
     goal: the rung on which values count.  V and explained: see `Posterior.solve`.
-    best: the least value expected there of any configuration so far, pending ones included.
+    tried: (t, columns) the configurations so far, pending ones included.
+    best: the least value expected there of any of them that is expected to meet the constraints; inf without one.
+    feasibility: None if there are no constraints.  log_feasible: (m,) what it says of the candidates, or 0.
     believed: (configuration, rung).
     """
 
@@ -92,47 +127,80 @@ class Model:
     mean: Array
     V: Array
     explained: Array
+    tried: Array
     best: float
+    feasibility: Feasibility | None = None
+    log_feasible: Array | float = 0.0
     believed: tuple[tuple[int, float], ...] = ()
 
     @classmethod
-    def of(cls, terrain: Terrain, goal: float, theta: Array, data: Data, y: Array, rng: np.random.Generator) -> Model:
+    def of(
+        cls,
+        terrain: Terrain,
+        goal: float,
+        theta: Array,
+        data: Data,
+        y: Array,
+        rng: np.random.Generator,
+        feasibility: Feasibility | None = None,
+    ) -> Model:
         """The model of targets y (n,) of the data."""
         posterior = Posterior.of(terrain.features, theta, terrain.embed(data.X, data.rungs), y)
         tried = data.configurations
-        expected = posterior.predict(terrain.embed(tried, goal))[0]
-        top = tried[np.argsort(expected, kind="stable")[:TOP]]
+        expected = _expected(posterior, feasibility, terrain.embed(tried, goal))
+        unlikely = -feasibility.log_probability(terrain.embed(tried, goal)) if feasibility else expected
+        top = tried[np.lexsort((unlikely, expected))[:TOP]]
         top = top[np.arange(NEAR) % len(top)]
         near = [terrain.neighbours(top, scale, rng) for scale in SCALES]
         candidates = np.concatenate([terrain.space.sample(rng, RANDOM), *near])
         embedded = terrain.embed(candidates, goal)
         mean, V = posterior.solve(embedded)
         explained = np.einsum("ij,ij->j", V, V)
-        return cls(terrain, goal, posterior, candidates, embedded, mean, V, explained, float(expected.min()))
+        best, log_feasible = float(expected.min()), feasibility.log_probability(embedded) if feasibility else 0.0
+        known = (terrain, goal, posterior, candidates, embedded, mean, V, explained, tried, best)
+        return cls(*known, feasibility, log_feasible)
+
+    def aimed(self, y: Array) -> Model:
+        """The model with other targets y (n,)."""
+        from scipy.linalg.lapack import dtrtrs
+
+        posterior, n = self.posterior.aimed(y), len(y)
+        white, _ = dtrtrs(np.asfortranarray(posterior.factor[:n, :n]), y, lower=1)
+        expected = _expected(posterior, self.feasibility, self.terrain.embed(self.tried, self.goal))
+        mean = self.V[:n].T @ white
+        return dataclasses.replace(self, posterior=posterior, mean=mean, best=float(expected.min()))
 
     def believing(self, number: int, row: Array, rung: float) -> Model:
         posterior = self.posterior.believing(self.terrain.embed(row[None, :], rung))
         last = posterior.one_more(self.embedded, self.V)
-        expected = posterior.predict(self.terrain.embed(row[None, :], self.goal))[0]
+        expected = _expected(posterior, self.feasibility, self.terrain.embed(row[None, :], self.goal))
         return dataclasses.replace(
             self,
             posterior=posterior,
             V=np.concatenate([self.V, last]),
             explained=self.explained + np.square(last[0]),
+            tried=np.concatenate([self.tried, row[None, :]]),
             best=min(self.best, float(expected[0])),
             believed=(*self.believed, (number, rung)),
         )
 
     def ranked(self) -> Array:
         """The candidates, best first."""
-        scores = log_ei(self.mean, self.posterior.variance(self.explained), self.best)
+        scores = self._improvement(self.mean, self.posterior.variance(self.explained)) + self.log_feasible
         ranked: Array = self.candidates[np.argsort(-scores, kind="stable")]
         return ranked
 
     def best_of(self, rows: Array) -> Array:
         """(1, columns) the first of the best rows (m, columns)."""
-        scores = log_ei(*self.posterior.predict(self.terrain.embed(rows, self.goal)), self.best)
+        points = self.terrain.embed(rows, self.goal)
+        scores = self._improvement(*self.posterior.predict(points))
+        if self.feasibility:
+            scores = scores + self.feasibility.log_probability(points)
         return rows[[int(np.argmax(scores))]]
+
+    def _improvement(self, mean: Array, variance: Array) -> Array:
+        """(m,) the logarithm of what is expected; without anything to improve on all are alike."""
+        return log_ei(mean, variance, self.best) if math.isfinite(self.best) else np.zeros_like(mean)
 
     def improved(self, rows: Array, rng: np.random.Generator) -> Array:
         """(1, columns) the best that local search finds from rows (k, columns).
@@ -158,9 +226,14 @@ class Model:
 
         def loss(x: Array) -> tuple[float, Array]:
             numbers[free] = x
-            mean, variance, by_numbers, spread_by_numbers = self.posterior.gradients(Embedded(numbers, marks, rungs))
-            values, by_mean, by_variance = log_ei_gradient(mean, variance, self.best)
-            gradient = by_mean[:, None] * by_numbers + by_variance[:, None] * spread_by_numbers
+            points, values, gradient = Embedded(numbers, marks, rungs), np.zeros(1), np.zeros_like(numbers)
+            if math.isfinite(self.best):
+                mean, variance, by_numbers, spread_by_numbers = self.posterior.gradients(points)
+                values, by_mean, by_variance = log_ei_gradient(mean, variance, self.best)
+                gradient = by_mean[:, None] * by_numbers + by_variance[:, None] * spread_by_numbers
+            if self.feasibility:
+                log_feasible, by_numbers = self.feasibility.gradients(points)
+                values, gradient = values + log_feasible, gradient + by_numbers
             return -float(values.sum()), -gradient[free]
 
         start = numbers[free]
@@ -182,6 +255,8 @@ class Known:
     key: tuple[int, float, int]  # results, goal, seed
     n_fit: int  # of how many results theta was made
     theta: Array
+    thetas: list[Array]  # of the constraints
+    part: Data  # what the model knows
     base: Model
     model: Model
 
@@ -250,6 +325,11 @@ class GP(Searcher):
         for number, rung in running[len(model.believed) :]:
             model = model.believing(number, history.X[number], rung)
         self._memo[history] = dataclasses.replace(known, model=model)
+        if history.objectives > 1:
+            weights = random_weights(
+                history.objectives, np.random.default_rng([context.seed, context.number, TRADEOFF])
+            )
+            return model.aimed(known.part.targets(model.terrain.features.graded, weights))
         return model
 
     def _fit(self, context: Context, data: Data, key: tuple[int, float, int], known: Known | None) -> Known:
@@ -261,19 +341,31 @@ class GP(Searcher):
         if terrain is None or terrain.space is not context.space or terrain.features.graded != graded:
             known, terrain = None, Terrain.of(context.space, graded)
         if known is not None and (known.key[1], known.n_fit) == (goal, n_fit):
-            theta = known.theta
+            theta, thetas = known.theta, known.thetas
         else:
             part = data.first(n_fit).cut(self.max_points)
-            theta = fit(terrain.features, terrain.embed(part.X, part.rungs), part.targets(graded))
+            embedded = terrain.embed(part.X, part.rungs)
+            theta = fit(terrain.features, embedded, part.targets(graded))
+            thetas = hyperparameters(terrain.features, embedded, part.outcomes[1])
         # Not the suggestion's own generator: the candidates are the same until there is one more result.
         rng = np.random.default_rng([seed, n])
         part = data.cut(self.max_points)
-        base = Model.of(terrain, goal, theta, part, part.targets(graded), rng)
-        return Known(key, n_fit, theta, base, base)
+        feasibility = None
+        if thetas:
+            embedded = terrain.embed(part.X, part.rungs)
+            feasibility = Feasibility.of(terrain.features, thetas, embedded, part.outcomes[1])
+        base = Model.of(terrain, goal, theta, part, part.targets(graded), rng, feasibility)
+        return Known(key, n_fit, theta, thetas, part, base, base)
 
     @cached_property
     def _memo(self) -> Memo[Known]:
         return Memo()
+
+
+def _expected(posterior: Posterior, feasibility: Feasibility | None, points: Embedded) -> Array:
+    """(m,) the values expected at points; inf where a constraint is not expected to be met."""
+    expected, _ = posterior.predict(points)
+    return np.where(feasibility.expected(points), expected, np.inf) if feasibility else expected
 
 
 def _rung(fidelity: float) -> float:
