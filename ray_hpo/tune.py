@@ -7,6 +7,7 @@ import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from rich.console import Console
@@ -41,8 +42,9 @@ def tune_run(
     space: Any,
     trainable: Any = None,
     *,
-    metric: str,
-    mode: Literal["min", "max"] = "min",
+    metric: str | Sequence[str],
+    mode: Literal["min", "max"] | Sequence[Literal["min", "max"]] = "min",
+    constraints: Mapping[str, str] = MappingProxyType({}),
     algo: str | Searcher | Scheduler = "auto",
     max_budget: float | None = None,
     min_budget: float | None = None,
@@ -73,7 +75,11 @@ def tune_run(
         trainable: a function `train(config)` that calls `report`, or yields or returns its metrics; a function
             `train(config, budget)`; a class with setup, step, save and load; or anything written for Ray Tune.
             Without one, a function that runs a trainable is returned, which also serves as a decorator.
-        metric, mode: which reported number to minimise ("min") or maximise ("max").
+        metric, mode: which reported number to minimise ("min") or maximise ("max"). Several metrics, as in
+            `metric=["val_loss", "latency"]`, give `result.pareto_front` in place of a best trial; a mode is for all of
+            them, or a list has one for each.
+        constraints: comparisons that reported metrics must meet, as in {"params": "<= 5e6", "accuracy": "> 0.9"}. A
+            trial that violates one ranks after all that meet them, and among such by how much it violates them.
         algo: "random", "grid", "sobol", "kde", "tpe", "gp", "cmaes", "sh", "hyperband", "asha", "asha_stopping",
             "pasha", "median_stopping", "pbt", "bohb", "dehb", "mobster", "priorband", "hpbandster"; a searcher; or a
             scheduler with its searcher, as in `Hyperband(searcher=KDE())`. "auto" takes mobster if there is a
@@ -125,6 +131,7 @@ def tune_run(
         algo=chosen,
         metric=metric,
         mode=mode,
+        constraints=constraints,
         max_budget=max_budget,
         min_budget=min_budget,
         fidelity=fidelity,
@@ -142,7 +149,7 @@ def tune_run(
         resumable=is_resumable(trainable),
     )
     points = first_points(searched, points_to_evaluate, spec.seed)
-    sources, earlier = read_earlier(warm_start, spec.problem(), chosen, metric, mode, fidelity)
+    sources, earlier = read_earlier(warm_start, spec.problem(), chosen, spec.goals, fidelity)
     spec = dataclasses.replace(spec, points_to_evaluate=points, warm_start=sources, earlier=earlier)
     _check_parts(executor, spec, trainable)
     folder = make_folder(storage, spec.name)
@@ -237,7 +244,8 @@ def _check_parts(executor: str, spec: Spec, trainable: Any) -> None:
 
 def _executor(executor: str, trainable: Any) -> MakeExecutor:
     def make(folder: Path, spec: Spec) -> Executor:
-        setting = Setting(folder, spec.metric, spec.fidelity, spec.problem().fidelity.whole)
+        metric, *further = spec.goals.names
+        setting = Setting(folder, metric, spec.fidelity, spec.problem().fidelity.whole, tuple(further))
         if executor == "inline":
             from ray_hpo.executors.inline import InlineExecutor
 

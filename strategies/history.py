@@ -147,14 +147,19 @@ class History:
         that each is heading for."""
         return self._pending
 
-    def begin(self, rows: Iterable[Array], results: Iterable[tuple[int, float, float]]) -> None:
-        """What earlier experiments found: configurations (d,), and (number, fidelity, value) in order of arrival.
-        Before the first trial only."""
+    def begin(
+        self,
+        rows: Iterable[Array],
+        results: Sequence[tuple[int, float, float]],
+        more: Sequence[tuple[Sequence[float] | None, Sequence[float] | None]] = (),
+    ) -> None:
+        """What earlier experiments found: configurations (d,), and (number, fidelity, value) in order of arrival, with
+        (values, excess) of each, if there are several metrics or constraints. Before the first trial only."""
         for row in rows:
             self._rows.append(row)
         self.earlier = len(self._rows)
-        for number, fidelity, value in results:
-            self._add(number, fidelity, value)
+        for result, further in zip(results, more or [(None, None)] * len(results), strict=True):
+            self._add(*result, *further)
 
     def start(self, row: Array, until: float, proposed: bool = True) -> None:
         """A new trial with the configuration `row` (d,), which a searcher proposed or not, runs to `until`."""

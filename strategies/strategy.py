@@ -52,7 +52,8 @@ class Strategy:
         self.problem = problem
         self.table = TrialTable(problem.objectives, constrained=problem.constraints > 0)
         self.history = History(problem.space.dim, problem.objectives, problem.constraints)
-        self.history.begin(map(problem.space.encode, problem.earlier.configs), problem.earlier.results)
+        earlier = problem.earlier
+        self.history.begin(map(problem.space.encode, earlier.configs), earlier.results, earlier.more)
         self.apply(Limit(None))
 
     @classmethod

@@ -48,22 +48,25 @@ SCALES = (0.2, 0.05, 0.01)  # of steps from one candidate to the next, in the un
 class Data:
     """Results in order of arrival: which configuration, (n,) and (n, columns); on which rung; minimised values (n,).
 
-    outcomes: the values of each metric and the excess of each constraint, (n, k) and (n, c): see `History.outcomes`.
+    objectives: (n, k) minimised values, where there are several metrics.  excess: (n, c), where there are constraints:
+    see `History.outcomes`.
     """
 
     numbers: Indices
     X: Array
     rungs: Array
     values: Array
-    outcomes: tuple[Array, Array]
+    objectives: Array | None = None
+    excess: Array | None = None
 
     @classmethod
     def of(cls, history: History) -> Data:
         numbers, fidelities, values = history.arrivals
         levels, which = np.unique(fidelities, return_inverse=True)
-        return cls(
-            numbers, history.X[numbers], np.array([_rung(f) for f in levels.tolist()])[which], values, history.outcomes
-        )
+        rungs = np.array([_rung(f) for f in levels.tolist()])[which]
+        objectives, excess = history.outcomes
+        more = objectives if history.objectives > 1 else None, excess if history.constraints else None
+        return cls(numbers, history.X[numbers], rungs, values, *more)
 
     def first(self, n: int) -> Data:
         return self._at(np.arange(n))
@@ -79,11 +82,12 @@ class Data:
 
     def targets(self, graded: bool, weights: Array | None = None) -> Array:
         """(n,) what the process models. weights: (k,) the trade-off between several metrics; None: the equal one."""
-        warped, objectives = rank_normal if graded else half_rank, self.outcomes[0].T
-        if len(objectives) == 1:
+        warped = rank_normal if graded else half_rank
+        if self.objectives is None:
             return warped(self.values)
-        equal = np.full(len(objectives), 1 / len(objectives))
-        return scalarised(np.column_stack([warped(y) for y in objectives]), equal if weights is None else weights)
+        k = self.objectives.shape[1]
+        T = np.column_stack([warped(y) for y in self.objectives.T])
+        return scalarised(T, np.full(k, 1 / k) if weights is None else weights)
 
     @property
     def configurations(self) -> Array:
@@ -91,15 +95,18 @@ class Data:
         return self.X[np.unique(self.numbers, return_index=True)[1]]
 
     def _at(self, chosen: Indices) -> Data:
-        objectives, excess = self.outcomes
-        outcomes = objectives[chosen], excess[chosen]
-        return Data(self.numbers[chosen], self.X[chosen], self.rungs[chosen], self.values[chosen], outcomes)
+        known = Data(self.numbers[chosen], self.X[chosen], self.rungs[chosen], self.values[chosen])
+        objectives = None if self.objectives is None else self.objectives[chosen]
+        return dataclasses.replace(
+            known, objectives=objectives, excess=None if self.excess is None else self.excess[chosen]
+        )
 
     def _merits(self) -> Array:
         """(n,) what ranks the results of one rung."""
-        objectives, excess = self.outcomes
-        if objectives.shape[1] == 1 and not excess.shape[1]:
+        if self.objectives is None and self.excess is None:
             return self.values
+        objectives = self.values[:, None] if self.objectives is None else self.objectives
+        excess = np.zeros((len(objectives), 0)) if self.excess is None else self.excess
         merits = np.empty(len(self.values))
         for rung in np.unique(self.rungs):
             here = self.rungs == rung
@@ -346,14 +353,14 @@ class GP(Searcher):
             part = data.first(n_fit).cut(self.max_points)
             embedded = terrain.embed(part.X, part.rungs)
             theta = fit(terrain.features, embedded, part.targets(graded))
-            thetas = hyperparameters(terrain.features, embedded, part.outcomes[1])
+            thetas = [] if part.excess is None else hyperparameters(terrain.features, embedded, part.excess)
         # Not the suggestion's own generator: the candidates are the same until there is one more result.
         rng = np.random.default_rng([seed, n])
         part = data.cut(self.max_points)
         feasibility = None
-        if thetas:
+        if part.excess is not None:
             embedded = terrain.embed(part.X, part.rungs)
-            feasibility = Feasibility.of(terrain.features, thetas, embedded, part.outcomes[1])
+            feasibility = Feasibility.of(terrain.features, thetas, embedded, part.excess)
         base = Model.of(terrain, goal, theta, part, part.targets(graded), rng, feasibility)
         return Known(key, n_fit, theta, thetas, part, base, base)
 
