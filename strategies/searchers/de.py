@@ -109,7 +109,8 @@ class DE(Searcher):
         for level in reversed([f for f in history.fidelities if f <= fidelity]):
             results = history.results(level)
             if history.objectives > 1:
-                chosen = results.ranked(range(len(results)))[: self.population_size]
+                finite = int(np.isfinite(results.values).sum())
+                chosen = np.argsort(results.values)[: min(finite, self.population_size)].tolist()
             else:
                 population = memory.setdefault(level, Population(self.population_size))
                 population.update(results)
