@@ -24,6 +24,7 @@ from ray_hpo.drive import Limits, MakeExecutor, create, drive
 from ray_hpo.errors import InvalidInput
 from ray_hpo.executors.base import Executor
 from ray_hpo.folder import choose_name, existing_folder, make_folder
+from ray_hpo.goals import Goals
 from ray_hpo.journal import read_spec
 from ray_hpo.resources import normalise
 from ray_hpo.results import Result
@@ -121,7 +122,8 @@ def tune_run(
         return lambda trainable: tune_run(space, trainable, **options)
     console = Console() if progress else None
     searched = to_space(space)
-    chosen = _choose_algo(algo, searched, max_budget, num_trials, max_concurrent, console)
+    goals = Goals.of(metric, mode, constraints)
+    chosen = _choose_algo(algo, searched, goals, max_budget, num_trials, max_concurrent, console)
     ends = (num_trials, time_limit, total_budget, chosen.default_trials, chosen.searcher.size(searched))
     if all(end is None for end in ends):
         num_trials = DEFAULT_TRIALS
@@ -202,6 +204,7 @@ def resume(
 def _choose_algo(
     algo: str | Searcher | Scheduler,
     space: SearchSpace,
+    goals: Goals,
     max_budget: float | None,
     num_trials: int | None,
     max_concurrent: int | None,
@@ -210,7 +213,7 @@ def _choose_algo(
     note = None
     if algo == "auto":
         algo, why = pick(space, max_budget, num_trials, max_concurrent)
-        note = f"algo: auto picked {algo} ({why})"
+        note = f"algo: auto picked {algo} ({why}{_trading_off(goals)})"
     chosen = resolve_algo(algo)
     if space.prior.informed and not chosen.searcher.uses_priors and chosen.searcher.name != Grid.name:
         able = ", ".join(name for name, searcher in SEARCHERS.items() if searcher.uses_priors)
@@ -218,6 +221,13 @@ def _choose_algo(
     if note and console is not None:
         console.print(note, markup=False, highlight=False)
     return chosen
+
+
+def _trading_off(goals: Goals) -> str:
+    """What the end of the line on `auto` says of goals that are not plain. The pick is the same: with the model that is
+    best for one metric fronts are best, too, and so is what meets constraints."""
+    more = f"; it trades {len(goals.metrics)} metrics off" if goals.several else ""
+    return f"{more}; it learns where the constraints are met" if goals.constraints else more
 
 
 def _refuse_changes(recorded: SearchSpace, given: SearchSpace) -> None:

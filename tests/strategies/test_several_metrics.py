@@ -36,8 +36,8 @@ pairs = pytest.mark.parametrize(("searcher", "scheduler"), PAIRS)
 
 
 def result(trial: int, config: dict[str, Any], until: float) -> tuple[Any, ...] | None:
-    """Two metrics that pull apart and two constraints, of which one is about the configuration alone; sometimes a crash,
-    and sometimes what is reported is no number."""
+    """Two metrics that pull apart, and two constraints, of which one is about the configuration alone; sometimes a
+    crash, and sometimes what is reported is no number."""
     luck, lr = hash01(trial, until), math.log10(float(config["lr"]))
     if luck < 0.05:
         return None
