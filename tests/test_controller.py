@@ -114,7 +114,7 @@ def rows(folder: Path) -> tuple[list[Any], list[Any]]:
         ("pasha", 20, {}),
         ("median_stopping", 12, {}),
         ("pbt", 6, {}),
-        ("bohb", 6, {"metric": ["loss", "size"], "constraints": {"size": "< 2.5"}}),
+        ("bohb", 14, {"metric": ["loss", "size"], "constraints": {"size": "< 2.5"}}),
     ],
 )
 def test_cut_at_every_commit_and_resumed_it_is_the_same_run(
