@@ -1,7 +1,7 @@
 """What searchers find with several metrics, or under constraints, beside Optuna's. `python -m benchmarks.fronts`.
 
-One trial at a time, full trainings only, no noise. Each figure is a mean over seeds with its standard error: of two metrics
-the hypervolume (higher is better), under constraints the best value that meets them (lower is better).
+One trial at a time, full trainings only, no noise. Each figure is a mean over seeds with its standard error: of two
+metrics the hypervolume (higher is better), under constraints the best value that meets them (lower is better).
 """
 
 from __future__ import annotations

@@ -93,8 +93,9 @@ def tune_run(
             (default 20): the copies that replace its members do not count.
         points_to_evaluate: configurations, nested as the space is, that are tried first, in this order, before the
             searcher is asked; it sees what came of them. What one leaves out is drawn at random, whatever `algo` is.
-        warm_start: earlier experiments (folders, or Results) of the same metric, whose results the searcher is told at
-            the beginning. The space may have changed: trials with values that it lacks now are left out and counted.
+        warm_start: earlier experiments (folders, or Results) of the same metrics and constraints, whose results the
+            searcher is told at the beginning. The space may have changed: trials with values that it lacks now are left
+            out and counted.
         resources: of one trial: {"cpu": 0.5, "gpu": 0.25, "custom": 1}; fractions share. Default one CPU.
         max_concurrent: the most trials at a time; default whatever the cluster holds.
         max_failures: how often a trial is tried again, from its last checkpoint, after an exception. Lost workers are
