@@ -116,14 +116,6 @@ def zdt1(x: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return (float(x[0]), g * (1 - math.sqrt(x[0] / g))), ()
 
 
-def gramacy(x: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Gramacy et al. 2016, "Modeling an augmented Lagrangian for blackbox constrained optimization", equation 2: a
-    linear value, two constraints, local optima; the least value that meets them is 0.5998."""
-    a, b = x
-    wavy = 1.5 - a - 2 * b - 0.5 * math.sin(2 * math.pi * (a * a - 2 * b))
-    return (float(a + b),), (wavy, float(a * a + b * b - 1.5))
-
-
 def tilted(x: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """A sphere whose centre, at 0.7, a constraint cuts off: the best is at 0.5."""
     return (float(np.square(x - 0.7).sum()),), (float(x.sum() / (len(x) / 2) - 1),)
@@ -186,17 +178,17 @@ def test_a_front_beats_that_of_random_search(name: str) -> None:
 
 
 BESTS = {
-    "gp": (GP(), gramacy, 2, 25, 7),
-    "mobster": (AsyncHyperband(searcher=GP()), tilted, 4, 25, 4),
-    "tpe": (TPE(), tilted, 4, 50, 12),
-    "kde": (KDE(), tilted, 4, 60, 24),
-    "de": (DE(), tilted, 4, 120, 24),
+    "gp": (GP(), 16, 5),
+    "mobster": (AsyncHyperband(searcher=GP()), 25, 4),
+    "tpe": (TPE(), 50, 12),
+    "kde": (KDE(), 60, 24),
+    "de": (DE(), 120, 24),
 }
 
 
 @pytest.mark.parametrize("name", BESTS)
 def test_the_best_that_meets_the_constraints_beats_that_of_random_search(name: str) -> None:
     """False alarm: as above."""
-    algo, problem, dim, n, runs = BESTS[name]
-    random = [least(at_random(problem, dim, n, seed)) for seed in range(100)]
-    assert chance([least(found(algo, problem, dim, n, seed)) for seed in range(runs)], random) < 1e-6
+    algo, n, runs = BESTS[name]
+    random = [least(at_random(tilted, 4, n, seed)) for seed in range(100)]
+    assert chance([least(found(algo, tilted, 4, n, seed)) for seed in range(runs)], random) < 1e-6
