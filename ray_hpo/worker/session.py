@@ -51,13 +51,14 @@ class Setting:
     """What is the same for every trial of an experiment.
 
     folder: the experiment's.  fidelity: the metric that tells how far training is; None counts reports.
-    whole: budgets are whole numbers.
+    whole: budgets are whole numbers.  metric, further: what must be a number wherever it is reported.
     """
 
     folder: Path
     metric: str
     fidelity: str | None = None
     whole: bool = True
+    further: tuple[str, ...] = ()
 
 
 class Session:
@@ -89,9 +90,10 @@ class Session:
         """Report metrics at `step`; returns when training may go on."""
         if self._released:
             raise TrialReleased
-        plain, metric = plain_metrics(metrics), self.setting.metric
-        if metric in plain and not isinstance(plain[metric], (int, float)):
-            raise TypeError(f"metric {metric!r} must be a number; got {plain[metric]!r}")
+        plain = plain_metrics(metrics)
+        for metric in (self.setting.metric, *self.setting.further):
+            if metric in plain and not isinstance(plain[metric], (int, float)):
+                raise TypeError(f"metric {metric!r} must be a number; got {plain[metric]!r}")
         self.step = step
         if checkpoint is not None:
             self._save(checkpoint)

@@ -43,8 +43,9 @@ class Plateaus:
         nearest = distances.argmin(axis=1)
         distance = distances[np.arange(len(late)), nearest]
         order = np.argsort(distance, kind="stable")
-        ties = (np.isfinite(distance) & (values[late] == values[nearest]))[order]
-        most = np.flatnonzero(2 * np.cumsum(ties) > np.arange(1, len(late) + 1))
+        order = order[np.isfinite(distance[order])]
+        ties = (values[late] == values[nearest])[order]
+        most = np.flatnonzero(2 * np.cumsum(ties) > np.arange(1, len(ties) + 1))
         if ties.sum() < LEAST or not len(most):
             return cls(0.0, points)
         return cls(float(np.sqrt(distance[order][most[-1]])), points)

@@ -97,6 +97,14 @@ class Posterior:
         sites = self.sites.joined(self._scaled(point))
         return dataclasses.replace(self, sites=sites, factor=factor, alpha=np.append(self.alpha, 0.0))
 
+    def aimed(self, y: Array) -> Posterior:
+        """The process with other targets y (n,): neither factor nor pending points depend on them."""
+        from scipy.linalg.lapack import dpotrs
+
+        n = len(y)
+        alpha, _ = dpotrs(np.asfortranarray(self.factor[:n, :n]), y, lower=1)
+        return dataclasses.replace(self, alpha=np.append(alpha, np.zeros(len(self.factor) - n)))
+
     def one_more(self, points: Embedded, V: Array) -> Array:
         """(1, m) the last row of what `solve` gives for the points, from the rows V above it."""
         row = self.factor[-1]
@@ -104,33 +112,41 @@ class Posterior:
         added: Array = (k - row[:-1] @ V) / row[-1]
         return added[None, :]
 
-    def gradients(self, points: Embedded, other: Embedded) -> tuple[Array, Array, Array, Array]:
-        """(m,) means at the points, the variances that `spread` gives with the other, and the derivatives of both by
-        the (unwarped) numbers, (m, D)."""
+    def gradients(self, points: Embedded, other: Embedded | None = None) -> tuple[Array, Array, Array, Array]:
+        """(m,) means at the points, their variances, and the derivatives of both by the (unwarped) numbers, (m, D).
+
+        other: (1, .) a point; then the variances are those of the differences to its value, as of `spread`.
+        """
         from scipy.linalg.lapack import dpotrs
 
-        k_other = self.kernel(other)
-        to_other = dpotrs(self.factor, k_other.T, lower=1)[0][:, 0]
-        # The other is one more site, the last one, so that covariances with it are weighted sums of kernels too.
         scaled = self._scaled(points)
-        sites = self.sites.joined(self._scaled(other))
-        value, slope = matern(squared_distances(scaled.numbers, sites.numbers))
-        factor = self._factor(scaled, sites)
-        k, slope = self._shifted(value * factor, scaled, sites), slope * factor * 2.0
-        own = k[:, :-1]
-        beta, _ = dpotrs(self.factor, own.T, lower=1)
+        value, slope = matern(squared_distances(scaled.numbers, self.sites.numbers))
+        factor = self._factor(scaled, self.sites)
+        k, slope = self._shifted(value * factor, scaled, self.sites), slope * factor * 2.0
+        beta, _ = dpotrs(self.factor, k.T, lower=1)
         to_x = self.hyper.slope(points.numbers) * np.sqrt(5 * self.hyper.v)
 
-        def by_numbers(weights: Array, last: float) -> Array:
-            """(m, D) of sum_i weights_i slope_i |x - x_i|^2, the last site's weight apart"""
-            rows = slope * np.append(np.broadcast_to(weights, own.shape), np.full((len(own), 1), last), axis=1)
-            derivative: Array = (rows.sum(axis=1)[:, None] * scaled.numbers - rows @ sites.numbers) * to_x
+        def by_numbers(rows: Array, sites: Array) -> Array:
+            """(m, D) of sum_i weight_i slope_i |x - x_i|^2, from rows of weight_i slope_i and sites x_i"""
+            derivative: Array = (rows.sum(axis=1)[:, None] * scaled.numbers - rows @ sites) * to_x
             return derivative
 
-        covariance = k[:, -1] - own @ to_other
-        explained = np.einsum("ij,ji->i", own, beta) + float(k_other[0] @ to_other)
-        variance = self._positive(2 * (self.prior_variance - covariance) - explained)
-        return own @ self.alpha, variance, by_numbers(self.alpha, 0.0), by_numbers(2.0 * (to_other - beta.T), -2.0)
+        variance = self.prior_variance - np.einsum("ij,ji->i", k, beta)
+        weights, by_other = -2.0 * beta.T, np.zeros_like(points.numbers)
+        if other is not None:
+            # The covariance with the other value is a weighted sum of kernels too: with all sites, and with that point.
+            there = self._scaled(other)
+            k_other = self._kernel(there, self.sites)
+            to_other = dpotrs(self.factor, k_other.T, lower=1)[0][:, 0]
+            value, slope_other = matern(squared_distances(scaled.numbers, there.numbers))
+            factor = self._factor(scaled, there)
+            covariance = self._shifted(value * factor, scaled, there)[:, 0] - k @ to_other
+            variance += self.prior_variance - float(k_other[0] @ to_other) - 2.0 * covariance
+            weights += 2.0 * to_other
+            by_other = by_numbers(-4.0 * slope_other * factor, there.numbers)
+        by_sites = by_numbers(slope * weights, self.sites.numbers)
+        mean_slope = by_numbers(slope * self.alpha, self.sites.numbers)
+        return k @ self.alpha, self._positive(variance), mean_slope, by_sites + by_other
 
     def _kernel(self, A: Embedded, B: Embedded) -> Array:
         """(m, k) between scaled points."""

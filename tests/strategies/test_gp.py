@@ -13,7 +13,8 @@ from strategies.domains import Space, choice, uniform
 from strategies.errors import InvalidInput
 from strategies.history import Array, History
 from strategies.searchers.base import Context
-from strategies.searchers.gp import GP, MAX_PENDING, Data
+from strategies.searchers.gp import GP, MAX_PENDING
+from strategies.searchers.gp_data import Data
 from strategies.searchers.sobol import Sobol
 from strategies.space import SearchSpace
 from strategies.space_builder import as_space
