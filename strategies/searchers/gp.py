@@ -34,7 +34,6 @@ from strategies.searchers.terrain import Terrain
 
 MAX_PENDING = 64  # so many pending points always enter the model, and up to twice as many
 REFIT_BITS = 5  # with 2^k results or more, hyperparameters are refitted at every 2^(k + 1 - REFIT_BITS) more
-ASCENTS = 3  # how many candidates local search starts from
 TRADEOFF = 4  # what sets the draws of trade-offs apart from those of suggestions
 
 
@@ -90,8 +89,8 @@ class GP(Searcher):
         rng = context.rng()
         row: Array | None = None
         if not (model.terrain.features.graded and rng.random() < self.random_fraction):
-            ranked = model.ranked()
-            row = model.terrain.first_new(np.concatenate([model.improved(ranked[:ASCENTS], rng), ranked]), history.X)
+            rows = model.improved(model.ranked(), rng)
+            row = model.terrain.first_new(rows, history.X)
         if row is None:  # all of a small space has been tried, or is on a plateau, or chance wills it
             row = space.sample(rng, 1)[0]
         return row
