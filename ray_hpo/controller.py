@@ -29,7 +29,8 @@ from ray_hpo.budget import Budget
 from ray_hpo.errors import MetricMissing
 from ray_hpo.executors.base import Executor
 from ray_hpo.journal.journal import Event, Journal
-from ray_hpo.messages import AtMilestone, Crashed, Ended, Job, Message, Notice, Report, Saved
+from ray_hpo.messages import AtMilestone, Crashed, Ended, Job, Message, Notice, Saved
+from ray_hpo.reports import Reports
 from ray_hpo.trial import Experiment, Trial
 
 HOPELESS = 10  # trials of a session that fail before any report: the trainable is broken, not its configs
@@ -162,11 +163,12 @@ class Controller:
     def _hear(self, message: Message) -> None:
         trial = self._experiment.trials[message.trial]
         match message:
-            case Report():
+            case Reports():
                 self._silent_failures = -1
-                if message.step > trial.step:  # a step that is delivered again, after a crash, changes nothing
-                    self._journal.report(trial.number, message.step, message.time, message.metrics)
-                    self._experiment.report(trial.number, message.step, message.metrics)
+                new = message.after(trial.step)  # a step that is delivered again, after a crash, changes nothing
+                if new is not None:
+                    self._journal.report(new)
+                    self._experiment.report(trial.number, new.step, new.metrics)
             case Saved():
                 self._event("saved", trial.number, {"path": message.checkpoint.path, "step": message.checkpoint.step})
             case Notice():
