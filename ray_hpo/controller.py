@@ -7,7 +7,6 @@ neither Ray nor SQL, and has no state that the journal does not hold but the act
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from strategies.actions import (
@@ -28,7 +27,7 @@ from strategies.strategy import Strategy
 from ray_hpo.budget import Budget
 from ray_hpo.errors import MetricMissing
 from ray_hpo.executors.base import Executor
-from ray_hpo.journal.journal import Event, Journal
+from ray_hpo.journal.journal import Event, Writer
 from ray_hpo.messages import AtMilestone, Crashed, Ended, Job, Message, Notice, Saved
 from ray_hpo.reports import Reports
 from ray_hpo.trial import Experiment, Trial
@@ -51,7 +50,7 @@ class Controller:
         experiment: Experiment,
         strategy: Strategy,
         executor: Executor,
-        journal: Journal,
+        journal: Writer,
         *,
         budget: Budget = Budget(),
         max_failures: int = 0,
@@ -72,6 +71,7 @@ class Controller:
         self._discard = discard
         self._relaunch: list[Trial] = []  # running trials that want a worker
         self._actions: list[Callable[[], None]] = []  # to do after the commit
+        self._unneeded: list[str] = []  # paths of checkpoints to delete, once the journal is synced
         self._freed = 0  # workers that these actions free, less those that they take
         self._silent_failures = 0  # trials that failed in this session before the first report; -1 once there is one
         self._finished = ""  # why no more work is to be found
@@ -106,6 +106,8 @@ class Controller:
                 self._hear(message)
         self._event("closed", None, {"reason": reason})
         self._journal.commit()
+        self._journal.sync()
+        self._delete()
         return reason
 
     # ---- one tick ----
@@ -148,7 +150,16 @@ class Controller:
         actions, self._actions, self._freed = self._actions, [], 0
         for act in actions:
             act()
+        self._delete()
         self._on_tick()
+
+    def _delete(self) -> None:
+        """After a power failure the journal may be half a second younger than the trials' files: what it then refers to
+        must be there."""
+        if self._unneeded and self._journal.synced:
+            for path in self._unneeded:
+                self._discard(path)
+            self._unneeded.clear()
 
     def _over(self) -> str:
         """Why the loop ends now; empty while it goes on."""
@@ -267,9 +278,10 @@ class Controller:
         self._freed += 1
 
     def _tidy(self) -> None:
-        """Have the checkpoints deleted that no trial refers to any more, after the commit."""
-        self._actions += [partial(self._discard, path) for path in self._experiment.unneeded]
-        self._experiment.unneeded.clear()
+        """Have the checkpoints deleted that no trial refers to any more, once the disk knows that."""
+        if self._experiment.unneeded:
+            self._unneeded += self._experiment.unneeded
+            self._experiment.unneeded.clear()
 
     # ---- remembering ----
 

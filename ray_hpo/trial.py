@@ -31,7 +31,7 @@ from ray_hpo.messages import Checkpoint
 State = Literal["running", "paused", "stopped", "completed", "failed"]
 
 
-@dataclass
+@dataclass(slots=True)
 class Trial:
     """One configuration and all that became of it.
 
@@ -90,11 +90,13 @@ class Experiment:
         self.granted = 0.0  # units of fidelity handed out to trials
         self._last_time: float | None = None
         self._uses: Counter[str] = Counter()  # path of a checkpoint -> how often trials refer to it
-
-    @property
-    def proposed(self) -> int:
-        """Trials that are not copies of others: those that the limit on trials counts."""
-        return sum(trial.parent is None for trial in self.trials)
+        # What displays ask for at every tick is counted as it changes.
+        self.proposed = 0  # trials that are not copies of others: those that the limit on trials counts
+        self.over = 0  # of these, those that have come to their end
+        self._states: Counter[State] = Counter()
+        self._trained = 0.0
+        self._best: Trial | None = None
+        self._best_is_known = True
 
     @property
     def checkpoints(self) -> Set[str]:
@@ -104,7 +106,9 @@ class Experiment:
     @property
     def best(self) -> Trial | None:
         """The trial with the best value among those that got furthest."""
-        return min(self._with_value(), key=self._standing, default=None)
+        if not self._best_is_known:
+            self._best, self._best_is_known = min(self._with_value(), key=self._standing, default=None), True
+        return self._best
 
     def ranked(self) -> list[Trial]:
         """The trials that have a value, the best first: by how far they got, then by the value there."""
@@ -113,7 +117,7 @@ class Experiment:
     @property
     def spent(self) -> float:
         """Units of fidelity trained, work that was redone after crashes left out."""
-        return sum(trial.step - trial.origin for trial in self.trials) if self.resumable else self.granted
+        return self._trained if self.resumable else self.granted
 
     def cost(self, done: float, until: float) -> float:
         """Units of fidelity that it takes to bring a trial from `done` to `until`."""
@@ -133,15 +137,13 @@ class Experiment:
 
     def counts(self) -> dict[str, int]:
         """How many trials are in each state."""
-        counts: dict[str, int] = {}
-        for trial in self.trials:
-            counts[trial.state] = counts.get(trial.state, 0) + 1
-        return counts
+        return {state: count for state, count in self._states.items() if count}
 
     def elapsed_at(self, time: float) -> float:
         """Seconds of all sessions up to `time`."""
-        since_last = 0.0 if self._last_time is None else max(0.0, time - self._last_time)
-        return self.elapsed + since_last
+        if self._last_time is None or time < self._last_time:
+            return self.elapsed
+        return self.elapsed + time - self._last_time
 
     def tick(self, time: float) -> None:
         """Time passed while a driver was at work."""
@@ -151,6 +153,7 @@ class Experiment:
     def report(self, trial: int, step: float, metrics: Mapping[str, Any]) -> None:
         """A report that is new: its step lies beyond all earlier ones of the trial."""
         row = self.trials[trial]
+        self._trained += step - row.step
         row.step, row.metrics = step, dict(metrics)
         value = metrics.get(self.metric)
         if isinstance(value, (int, float)):
@@ -182,6 +185,8 @@ class Experiment:
             return
         if isinstance(record, Start):
             self.trials.append(Trial(record.trial, dict(record.config), record.until, record.bracket, record.parent))
+            self.proposed += record.parent is None
+            self._states["running"] += 1
             self._inherit(self.trials[-1])
             if not self.trials[-1].ended:
                 self.granted += self.cost(self.trials[-1].origin, record.until)
@@ -193,12 +198,14 @@ class Experiment:
             case Start():
                 row.begun = row.since = time
             case Resume():
-                row.state, row.begun = "running", time
+                self._enter(row, "running")
+                row.begun = time
                 self._grant(row, record.until, time)
             case Continue():
                 self._grant(row, record.until, time)
             case Reached():
                 row.fidelity, row.value, row.error = record.fidelity, row.latest, ""
+                self._compare(row)
                 if self.copies:
                     row.at_milestone = self._refer(row.at_milestone, row.checkpoint)
             case Failed():
@@ -242,7 +249,21 @@ class Experiment:
     def _leave(self, row: Trial, state: State, time: float) -> None:
         if row.state == "running":
             row.seconds += time - row.begun
+        self._enter(row, state)
+
+    def _enter(self, row: Trial, state: State) -> None:
+        self._states[row.state] -= 1
+        self._states[state] += 1
+        if row.parent is None:
+            self.over += (state in _OVER) - (row.state in _OVER)
         row.state = state
+
+    def _compare(self, row: Trial) -> None:
+        """See whether a trial with a new value is the best now."""
+        if row.value is None or not math.isfinite(row.value):
+            self._best_is_known = self._best_is_known and self._best is not row
+        elif self._best is None or self._standing(row) < self._standing(self._best):
+            self._best = row
 
     def _runtime(self, time: float, kind: str, row: Trial, body: Mapping[str, Any]) -> None:
         match kind:
@@ -262,4 +283,5 @@ class Experiment:
                     row.losses += 1
 
 
+_OVER = frozenset({"completed", "stopped", "failed"})
 _RUNTIME_EVENTS = frozenset({"saved", "ended", "notice", "crashed"})

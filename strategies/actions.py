@@ -114,18 +114,27 @@ _KINDS: dict[str, type] = {
     cls.__name__.lower(): cls for cls in (Start, Resume, Continue, Pause, Stop, Reached, Failed, Limit)
 }
 
+# kind, and the fields that are left out where they are None
+_FORMS = {
+    cls: (kind, tuple(field.name for field in dataclasses.fields(cls) if field.default is None))
+    for kind, cls in _KINDS.items()
+}
+
 
 def record_to_json(record: Record) -> dict[str, Any]:
     """A record as a JSON object; infinity becomes the string "inf" so that any JSON reader takes it.
 
     What is None unless it is given is left out.
     """
-    fields = [(field.name, getattr(record, field.name), field.default) for field in dataclasses.fields(record)]
-    body = {name: value for name, value, default in fields if not (value is None and default is None)}
+    kind, optional = _FORMS[type(record)]
+    body: dict[str, Any] = {"kind": kind, **record.__dict__}
+    for name in optional:
+        if body[name] is None:
+            del body[name]
     for key in ("until", "fidelity", "value"):
-        if key in body and math.isinf(body[key]):
+        if body.get(key) == math.inf:
             body[key] = "inf"
-    return {"kind": type(record).__name__.lower(), **body}
+    return body
 
 
 def record_from_json(body: Mapping[str, Any]) -> Record:

@@ -7,7 +7,7 @@ import sqlite3
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from ray_hpo.errors import JournalError
 from ray_hpo.journal.schema import FILE, SCHEMA, VERSION, connect
@@ -28,6 +28,21 @@ class Event(NamedTuple):
     body: Mapping[str, Any]
 
 
+class Writer(Protocol):
+    """What a controller asks of a journal: see `Journal`."""
+
+    @property
+    def synced(self) -> bool: ...
+
+    def event(self, event: Event) -> None: ...
+
+    def report(self, reports: Reports) -> None: ...
+
+    def commit(self) -> None: ...
+
+    def sync(self) -> None: ...
+
+
 class Journal:
     """Append-only. Nothing may be acted on before the `commit` that holds it.
 
@@ -46,7 +61,12 @@ class Journal:
         self._reports: list[Reports] = []
         (self._seq,) = self._connection.execute("SELECT COALESCE(MAX(seq), 0) FROM events").fetchone()
         self._synced_at = time.monotonic()
-        self.synced = True  # whether all that is committed is on the disk
+        self._synced = True
+
+    @property
+    def synced(self) -> bool:
+        """Whether all that is committed is on the disk."""
+        return self._synced
 
     def begin(self, spec: Mapping[str, Any]) -> None:
         """Write the head of a new experiment."""
@@ -67,13 +87,13 @@ class Journal:
         """
         if self._events or self._reports:
             self._write()
-        if not self.synced and time.monotonic() - self._synced_at >= SYNC_SECONDS:
+        if not self._synced and time.monotonic() - self._synced_at >= SYNC_SECONDS:
             self.sync()
 
     def sync(self) -> None:
         """Have the disk hold all that is committed."""
         self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-        self.synced, self._synced_at = True, time.monotonic()
+        self._synced, self._synced_at = True, time.monotonic()
 
     def close(self) -> None:
         """Close the file; what was not committed is dropped."""
@@ -96,4 +116,4 @@ class Journal:
         self._seq += len(events)
         self._events.clear()
         self._reports.clear()
-        self.synced = False
+        self._synced = False
