@@ -20,7 +20,6 @@ from strategies.actions import (
     Start,
     Stop,
     minimised,
-    record_to_json,
 )
 from strategies.strategy import Strategy
 
@@ -287,8 +286,7 @@ class Controller:
 
     def _record(self, record: Record) -> None:
         now = self._executor.now()
-        body = record_to_json(record)
-        self._journal.event(Event(now, body.pop("kind"), body.pop("trial", None), body))
+        self._journal.record(now, record)
         self._experiment.record(now, record)
         self._strategy.apply(record)
         self._tidy()

@@ -11,7 +11,6 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 Row = tuple[float, float, dict[str, Any]]  # step, time, metrics
@@ -19,41 +18,48 @@ Row = tuple[float, float, dict[str, Any]]  # step, time, metrics
 _encode = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps would make one at every call
 
 
-@dataclass(frozen=True)
 class Reports:
-    """`count` reports of a trial, from the step `first` on.
+    """`count` reports of a trial, from the step `first` on.  step, time, metrics: of the last one."""
 
-    step, time, metrics: of the last one.  columns: all of them, as JSON.
-    """
+    __slots__ = ("_columns", "_rows", "count", "first", "metrics", "step", "time", "trial")
 
-    trial: int
-    count: int
-    first: float
-    step: float
-    time: float
-    metrics: dict[str, Any]
-    columns: str
-
-    @classmethod
-    def of(cls, trial: int, rows: list[Row]) -> Reports:
+    def __init__(self, trial: int, rows: list[Row]) -> None:
         """From rows with the same metrics in each, at least one."""
-        step, time, metrics = rows[-1]
-        steps, times, each = zip(*rows, strict=True)
-        values = {name: [row[name] for row in each] for name in metrics}
-        columns = _encode({"step": steps, "time": times, "metrics": values})
-        return cls(trial, len(rows), steps[0], step, time, metrics, columns)
+        self.trial = trial
+        self.count = len(rows)
+        self.first = rows[0][0]
+        self.step, self.time, self.metrics = rows[-1]
+        self._rows: list[Row] = rows
+        self._columns = ""
+
+    @property
+    def columns(self) -> str:
+        """All of them, as JSON."""
+        if not self._columns:
+            steps, times, each = zip(*self._rows, strict=True)
+            values = {name: [row[name] for row in each] for name in self.metrics}
+            self._columns = _encode({"step": steps, "time": times, "metrics": values})
+        return self._columns
 
     def after(self, step: float) -> Reports | None:
         """Those beyond `step`; None if there are none."""
         if self.first > step:
             return self
-        new = [row for row in rows_of(self.columns) if row[0] > step]
-        return Reports.of(self.trial, new) if new else None
+        new = [row for row in self._rows or rows_of(self.columns) if row[0] > step]
+        return Reports(self.trial, new) if new else None
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        """What travels: the JSON, and not the rows."""
+        return self.trial, self.count, self.first, self.step, self.time, self.metrics, self.columns
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.trial, self.count, self.first, self.step, self.time, self.metrics, self._columns = state
+        self._rows = []
 
 
 def in_batches(trial: int, rows: Iterable[Row]) -> list[Reports]:
     """Reports in their order, as few batches as can be."""
-    return [Reports.of(trial, list(alike)) for _, alike in itertools.groupby(rows, key=lambda row: list(row[2]))]
+    return [Reports(trial, list(alike)) for _, alike in itertools.groupby(rows, key=lambda row: list(row[2]))]
 
 
 def rows_of(columns: str) -> Iterator[Row]:

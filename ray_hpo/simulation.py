@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from strategies.actions import Record
 from strategies.points import first_points
 from strategies.registry import resolve_algo
 from strategies.schedulers.base import Scheduler
@@ -80,6 +81,9 @@ class Forgetful:
     synced = True  # there is nothing that could be lost
 
     def event(self, event: Event) -> None:
+        pass
+
+    def record(self, time: float, record: Record) -> None:
         pass
 
     def report(self, reports: Reports) -> None:

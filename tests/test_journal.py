@@ -46,8 +46,8 @@ def test_a_step_that_is_delivered_twice_counts_once(journal: Journal, tmp_path: 
     journal.event(Event(1.0, "start", 0, START))
     journal.commit()
     for loss in (2.0, 99.0):
-        journal.report(Reports.of(0, [(1.0, 1.5, {"loss": loss})]))
-        journal.report(Reports.of(0, [(2.0, 1.6, {"loss": loss / 2})]))
+        journal.report(Reports(0, [(1.0, 1.5, {"loss": loss})]))
+        journal.report(Reports(0, [(2.0, 1.6, {"loss": loss / 2})]))
         journal.commit()
     assert [(step, metrics["loss"]) for _, step, _, metrics in read_reports(tmp_path, 0)] == [(1.0, 2.0), (2.0, 1.0)]
     journal.close()
@@ -60,7 +60,7 @@ def test_a_failed_commit_leaves_nothing_of_it(journal: Journal, tmp_path: Path) 
         other.execute(
             "CREATE TRIGGER full BEFORE INSERT ON events WHEN NEW.kind = 'stop' BEGIN SELECT RAISE(FAIL, 'full'); END"
         )
-    journal.report(Reports.of(0, [(1.0, 1.5, {"loss": 2.0})]))
+    journal.report(Reports(0, [(1.0, 1.5, {"loss": 2.0})]))
     journal.event(Event(2.0, "stop", 0, {"reason": "no"}))
     with pytest.raises(JournalError, match="the journal cannot be written: full; mend that, then resume"):
         journal.commit()
@@ -72,7 +72,7 @@ def test_a_failed_commit_leaves_nothing_of_it(journal: Journal, tmp_path: Path) 
 def test_nan_and_inf_come_back(journal: Journal, tmp_path: Path) -> None:
     journal.event(Event(1.0, "start", 0, {**START, "until": "inf"}))
     journal.commit()
-    journal.report(Reports.of(0, [(1.0, 1.5, {"loss": float("nan"), "other": float("inf")})]))
+    journal.report(Reports(0, [(1.0, 1.5, {"loss": float("nan"), "other": float("inf")})]))
     journal.event(Event(2.0, "reached", 0, {"fidelity": "inf", "value": "inf"}))
     journal.commit()
     (trial,) = read(tmp_path).trials

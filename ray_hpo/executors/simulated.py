@@ -86,7 +86,7 @@ class SimulatedExecutor:
             self._push(begun, trial, [Crashed(trial, "user", f"{type(error).__name__}: {error}")])
             return
         end = begun + max(seconds, 0.0)
-        messages: list[Message] = [Reports.of(trial, [(until, end, dict(metrics))])]
+        messages: list[Message] = [Reports(trial, [(until, end, dict(metrics))])]
         if self._resumable:
             path = f"trials/{trial:05d}/simulated_{until:g}"  # nothing is there; an empty one would be the whole folder
             messages.append(Saved(trial, Checkpoint(path, until)))

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from strategies.actions import Record, record_to_json
+
 from ray_hpo.errors import JournalError
 from ray_hpo.journal.schema import FILE, SCHEMA, VERSION, connect
 from ray_hpo.journal.upgrade import upgrade
@@ -35,6 +37,8 @@ class Writer(Protocol):
     def synced(self) -> bool: ...
 
     def event(self, event: Event) -> None: ...
+
+    def record(self, time: float, record: Record) -> None: ...
 
     def report(self, reports: Reports) -> None: ...
 
@@ -74,6 +78,11 @@ class Journal:
 
     def event(self, event: Event) -> None:
         self._events.append((event.time, event.kind, event.trial, _encode(event.body)))
+
+    def record(self, time: float, record: Record) -> None:
+        """An event that the strategy is told."""
+        body = record_to_json(record)
+        self.event(Event(time, body.pop("kind"), body.pop("trial", None), body))
 
     def report(self, reports: Reports) -> None:
         """A batch whose last step is there already is left out."""

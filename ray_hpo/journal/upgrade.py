@@ -20,7 +20,7 @@ def batches(
         return connection.execute(f"SELECT * FROM reports {where} ORDER BY {order}", values).fetchall()
     rows = connection.execute(f"SELECT trial, step, seq, time, metrics FROM reports {where} ORDER BY {order}", values)
     return [
-        (trial, step, 1, seq, time, Reports.of(trial, [(step, time, json.loads(metrics))]).columns)
+        (trial, step, 1, seq, time, Reports(trial, [(step, time, json.loads(metrics))]).columns)
         for trial, step, seq, time, metrics in rows
     ]
 
