@@ -77,7 +77,7 @@ class Journal:
         self._connection.execute("INSERT INTO head VALUES (?, ?)", (VERSION, json.dumps(spec)))
 
     def event(self, event: Event) -> None:
-        self._events.append((event.time, event.kind, event.trial, _encode(event.body)))
+        self._events.append((event.time, event.kind, event.trial, _encode(event.body) if event.body else "{}"))
 
     def record(self, time: float, record: Record) -> None:
         """An event that the strategy is told."""

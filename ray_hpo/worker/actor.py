@@ -26,11 +26,12 @@ class Worker:
         """Answers when the worker is up: its process id."""
         return os.getpid()
 
-    def run(self, job: bytes, window: float) -> bytes:
-        """Begin a job; the trial that was at its milestone here, if any, is released."""
+    def run(self, order: bytes) -> bytes:
+        """Begin a job, `order` being (job, window); the trial that was at its milestone here, if any, is released."""
         self.release()
-        begun: Job = pickle.loads(job)
-        self._runner.start(begun)
+        job: Job
+        job, window = pickle.loads(order)
+        self._runner.start(job)
         return self.more(window)
 
     def proceed(self, until: float, window: float) -> bytes:

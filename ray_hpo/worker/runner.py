@@ -12,7 +12,7 @@ from typing import Any
 from ray_hpo.messages import AtMilestone, Crashed, Ended, Job, Message
 from ray_hpo.storage import CheckpointStore
 from ray_hpo.worker import session as sessions
-from ray_hpo.worker.output import output_to
+from ray_hpo.worker.output import Output
 from ray_hpo.worker.session import Session, Setting, TrialReleased
 from ray_hpo.worker.trainables import Body, as_body
 
@@ -30,7 +30,7 @@ class TrialRunner:
     def __init__(self, trainable: Any, setting: Setting) -> None:
         self._body: Body = as_body(trainable)
         self._setting = setting
-        self._store = CheckpointStore(setting.folder)
+        self._output = Output(CheckpointStore(setting.folder))
         self._session: Session | None = None
         self._begun: queue.SimpleQueue[Session] = queue.SimpleQueue()
         self._over: queue.SimpleQueue[Session] = queue.SimpleQueue()
@@ -83,8 +83,11 @@ class TrialRunner:
     def _run(self, session: Session) -> None:
         trial = session.job.trial
         try:
-            with output_to(self._store.trial_folder(trial) / "output.log"):
+            self._output.begin(trial)
+            try:
                 self._body(session.job.config, session)
+            finally:
+                self._output.end()
         except TrialReleased:
             return
         except BaseException as error:

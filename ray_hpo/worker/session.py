@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
+import queue
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ class Session:
         self.outbox = Outbox(job.trial)
         self._store = CheckpointStore(setting.folder)
         self._saved_at = time.monotonic()
-        self._verdict = threading.Semaphore(0)
+        self._verdict: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._released = False
 
     # ---- the trainable's side ----
@@ -110,12 +110,12 @@ class Session:
 
     def proceed(self, until: float) -> None:
         self.until = until
-        self._verdict.release()
+        self._verdict.put(None)
 
     def release(self) -> None:
         """The next, or the present, `report` raises `TrialReleased`."""
         self._released = True
-        self._verdict.release()
+        self._verdict.put(None)
 
     def _report(self, step: float, plain: dict[str, Any], checkpoint: CheckpointLike | None, last: bool) -> None:
         if self._released:
@@ -129,7 +129,7 @@ class Session:
         self.outbox.report(step, plain)
         while self.step >= self.until and not last:
             self.outbox.put_last(AtMilestone(self.job.trial))
-            self._verdict.acquire()
+            self._verdict.get()
             if self._released:
                 raise TrialReleased
 

@@ -37,7 +37,7 @@ class WorkerHandle:
     def run(self, job: Job, window: float) -> None:
         """The trial before, if it still holds memory, is ended first."""
         self.trial, self._holds = job.trial, False
-        self.answer = self.actor.run.remote(pickle.dumps(job, pickle.HIGHEST_PROTOCOL), window)
+        self.answer = self.actor.run.remote(pickle.dumps((job, window), pickle.HIGHEST_PROTOCOL))
 
     def proceed(self, until: float, window: float) -> None:
         self.answer = self.actor.proceed.remote(until, window)
