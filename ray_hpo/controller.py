@@ -26,6 +26,7 @@ from strategies.strategy import Strategy
 from ray_hpo.budget import Budget
 from ray_hpo.errors import MetricMissing
 from ray_hpo.executors.base import Executor
+from ray_hpo.foresight import Foresight
 from ray_hpo.journal.journal import Event, Writer
 from ray_hpo.messages import AtMilestone, Crashed, Ended, Job, Message, Notice, Saved
 from ray_hpo.reports import Reports
@@ -40,6 +41,7 @@ class Controller:
 
     experiment, strategy: both rebuilt from the journal.  nest: a flat config as the trainable gets it.  seed_of: the
     seed that a trial is told, by its number.
+    foresight: makes suggestions; default: the strategy, when they are needed.
     on_tick: called after each tick, with nothing to decide: displays.  discard: told of checkpoints that are not
     needed any more.  max_failures: how often a trial is tried again after an exception.
     """
@@ -55,6 +57,7 @@ class Controller:
         max_failures: int = 0,
         nest: Callable[[dict[str, Any]], dict[str, Any]] = dict,
         seed_of: Callable[[int], int] = lambda trial: trial,
+        foresight: Foresight | None = None,
         on_tick: Callable[[], None] = lambda: None,
         discard: Callable[[str], None] = lambda path: None,
     ) -> None:
@@ -66,6 +69,7 @@ class Controller:
         self._max_failures = max_failures
         self._nest = nest
         self._seed_of = seed_of
+        self._foresight = foresight
         self._on_tick = on_tick
         self._discard = discard
         self._relaunch: list[Trial] = []  # running trials that want a worker
@@ -101,7 +105,7 @@ class Controller:
             reason = self._over()
             if reason:
                 break
-            for message in self._executor.poll(self._budget.time_left(self._elapsed())):
+            for message in self._executor.poll(self._patience()):
                 self._hear(message)
         self._event("closed", None, {"reason": reason})
         self._journal.commit()
@@ -124,7 +128,7 @@ class Controller:
         while self._free > 0 and self._relaunch and not self._out_of_time():
             self._launch(self._relaunch.pop(0))
         while self._free > 0 and not (self._relaunch or self._finished or self._interrupted):
-            action = self._strategy.next()
+            action = self._strategy.next(None if self._foresight is None else self._foresight.suggest)
             if isinstance(action, Done):
                 self._finished = action.reason
             elif isinstance(action, Stop):
@@ -150,6 +154,8 @@ class Controller:
         for act in actions:
             act()
         self._delete()
+        if self._foresight is not None:
+            self._foresight.news()
         self._on_tick()
 
     def _delete(self) -> None:
@@ -159,6 +165,11 @@ class Controller:
             for path in self._unneeded:
                 self._discard(path)
             self._unneeded.clear()
+
+    def _patience(self) -> float:
+        """Seconds after which there is something to do even if nothing arrives."""
+        left = self._budget.time_left(self._elapsed())
+        return min(left, self._foresight.timeout) if self._foresight is not None and self._free > 0 else left
 
     def _over(self) -> str:
         """Why the loop ends now; empty while it goes on."""
@@ -195,6 +206,8 @@ class Controller:
         if trial.latest is None:
             self._missing_metric(trial, holds_worker)
             return
+        if self._foresight is not None:
+            self._foresight.job_took(self._executor.now() - trial.since)
         self._record(Reached(trial.number, trial.until, minimised(trial.latest, self._experiment.mode)))
         self._judge(trial, holds_worker)
 
