@@ -21,10 +21,9 @@ import operator
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from graphlib import TopologicalSorter
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from ConfigSpace import ConfigurationSpace
 from numpy.typing import NDArray
 
 from strategies.columns import Array, Column, column_of
@@ -32,6 +31,9 @@ from strategies.conditions import Expression, Leaf, Relation, Test, evaluate, fr
 from strategies.domains import shorten
 from strategies.errors import InvalidInput
 from strategies.priors import SpacePrior
+
+if TYPE_CHECKING:
+    from ConfigSpace import ConfigurationSpace
 
 Mask: TypeAlias = NDArray[np.bool_]
 
@@ -75,8 +77,10 @@ class SearchSpace:
         self._order = [(self._index[c], self.conditions[c]) for c in graph.static_order() if c in self.conditions]
 
     @cached_property
-    def config_space(self) -> ConfigurationSpace:
+    def config_space(self) -> "ConfigurationSpace":
         """The space for ConfigSpace: the same names, ranges, conditions and forbidden clauses."""
+        from ConfigSpace import ConfigurationSpace  # imports scipy.stats: 1 s
+
         return ConfigurationSpace.from_serialized_dict(copy.deepcopy(self._document["config_space"]))
 
     # --- points ---
