@@ -12,10 +12,17 @@ import shutil
 import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 _DICT_FILE = ".ray_hpo_checkpoint.pkl"
 _PARTIAL = ".partial-"
+
+
+class Written(NamedTuple):
+    """A checkpoint that is written, and where it will be."""
+
+    partial: Path
+    final: Path
 
 
 class CheckpointStore:
@@ -30,8 +37,8 @@ class CheckpointStore:
     def trial_folder(self, trial: int) -> Path:
         return self.folder / "trials" / f"{trial:05d}"
 
-    def save(self, trial: int, step: float, checkpoint: Mapping[str, Any] | str | os.PathLike[str]) -> str:
-        """Store a dict (pickled) or a folder (copied); return its path relative to the experiment's folder.
+    def write(self, trial: int, step: float, checkpoint: Mapping[str, Any] | str | os.PathLike[str]) -> Written:
+        """Write a dict (pickled) or a folder (copied), straight to its place; nobody sees it before `finish`.
 
         Raises:
             OSError: it cannot be written.
@@ -40,15 +47,33 @@ class CheckpointStore:
         parent = self.trial_folder(trial)
         parent.mkdir(parents=True, exist_ok=True)
         unique = uuid.uuid4().hex[:8]  # an attempt that was given up may still be writing the same step
-        final = parent / f"checkpoint_{step:g}-{unique}"
         partial = parent / f"{_PARTIAL}{unique}"
         try:
             _write(checkpoint, partial)
-            os.replace(partial, final)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-        return str(final.relative_to(self.folder))
+        return Written(partial, parent / f"checkpoint_{step:g}-{unique}")
+
+    def finish(self, written: Written) -> str:
+        """Have the disk hold a checkpoint, and show it; return its path relative to the experiment's folder.
+
+        Raises:
+            OSError: that cannot be done.
+        """
+        try:
+            for folder, _, files in os.walk(written.partial):
+                for name in files:
+                    _sync(os.path.join(folder, name))
+            os.replace(written.partial, written.final)
+        except BaseException:
+            self.drop(written)
+            raise
+        return str(written.final.relative_to(self.folder))
+
+    def drop(self, written: Written) -> None:
+        """A checkpoint that nobody needs any more."""
+        shutil.rmtree(written.partial, ignore_errors=True)
 
     def load(self, path: str) -> dict[str, Any] | Path:
         """What `save` was given: the dict, or the path of a folder with the same content."""
@@ -77,22 +102,28 @@ def _write(checkpoint: Mapping[str, Any] | str | os.PathLike[str], target: Path)
         target.mkdir()
         with open(target / _DICT_FILE, "wb") as file:
             _dump(dict(checkpoint), file)
-            file.flush()
-            os.fsync(file.fileno())
     elif isinstance(checkpoint, (str, os.PathLike)):
         if not os.path.isdir(checkpoint):
             raise TypeError(
                 f"checkpoint={os.fspath(checkpoint)!r} is not a folder; give a dict or the path of a folder"
             )
-        shutil.copytree(checkpoint, target)
+        shutil.copytree(checkpoint, target)  # in the kernel, without passing through this process
     else:
         raise TypeError(f"a checkpoint is a dict or the path of a folder; got {type(checkpoint).__name__}")
+
+
+def _sync(path: str) -> None:
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def _dump(checkpoint: dict[str, Any], file: BinaryIO) -> None:
     """Pickle `checkpoint`: fast where that works, by value where it holds classes of a script or a notebook."""
     try:
-        pickle.dump(checkpoint, file, protocol=pickle.HIGHEST_PROTOCOL)
+        _Pickler(file, protocol=pickle.HIGHEST_PROTOCOL).dump(checkpoint)
     except (pickle.PicklingError, AttributeError, TypeError):
         from ray import cloudpickle
 
@@ -102,3 +133,25 @@ def _dump(checkpoint: dict[str, Any], file: BinaryIO) -> None:
             cloudpickle.dump(checkpoint, file)  # type: ignore[no-untyped-call]  # Ray's
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise TypeError(f"the checkpoint cannot be pickled: {error}") from error
+
+
+class _Pickler(pickle.Pickler):
+    """Large arrays go to the file from where they lie. Torch would copy its tensors twice in memory."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if type(obj).__name__ != "TypedStorage" or type(obj).__module__ != "torch.storage":
+            return NotImplemented
+        storage = obj._untyped_storage
+        if storage.device.type != "cpu":
+            return NotImplemented
+        import torch
+
+        data = torch.empty(0, dtype=torch.uint8).set_(storage).numpy()  # the same memory
+        return _torch_storage, (data, obj.dtype)
+
+
+def _torch_storage(data: Any, dtype: Any) -> Any:
+    import torch
+
+    storage = torch.from_numpy(data).untyped_storage()
+    return torch.storage.TypedStorage(wrap_storage=storage, dtype=dtype, _internal=True)  # type: ignore[no-untyped-call]  # torch's

@@ -88,6 +88,7 @@ class TrialRunner:
                 self._body(session.job.config, session)
             finally:
                 self._output.end()
+                session.settle()
         except TrialReleased:
             return
         except BaseException as error:

@@ -7,16 +7,19 @@ arrives.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import queue
 import time
+from collections import deque
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ray_hpo.messages import AtMilestone, Checkpoint, Job, Notice, Saved
-from ray_hpo.storage import CheckpointStore
+from ray_hpo.storage import CheckpointStore, Written
 from ray_hpo.worker.outbox import Outbox
 
 SAVE_SECONDS = 60.0  # how much work a trainable that saves on demand may lose
@@ -72,6 +75,8 @@ class Session:
         self.outbox = Outbox(job.trial)
         self._store = CheckpointStore(setting.folder)
         self._saved_at = time.monotonic()
+        self._newest: Written | None = None
+        self._saving: deque[Future[None]] = deque()
         self._verdict: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._released = False
 
@@ -108,6 +113,11 @@ class Session:
 
     # ---- the runner's side ----
 
+    def settle(self) -> None:
+        """Returns when all checkpoints are on the disk."""
+        while self._saving:
+            self._saving.popleft().result()
+
     def proceed(self, until: float) -> None:
         self.until = until
         self._verdict.put(None)
@@ -128,6 +138,7 @@ class Session:
             self._save(checkpoint)
         self.outbox.report(step, plain)
         while self.step >= self.until and not last:
+            self.settle()  # another worker may be the one to go on from here
             self.outbox.put_last(AtMilestone(self.job.trial))
             self._verdict.get()
             if self._released:
@@ -144,12 +155,35 @@ class Session:
     def _save(self, checkpoint: CheckpointLike) -> None:
         """A full disk or a missing mount must not cost the result: training goes on, and the user is told."""
         self._saved_at = time.monotonic()
+        while len(self._saving) > 1:  # the disk is slower than the training; do not fill it
+            self._saving.popleft().result()
         try:
-            path = self._store.save(self.job.trial, self.step, checkpoint)
+            written = self._store.write(self.job.trial, self.step, checkpoint)
         except OSError as error:
-            self.outbox.put(Notice(self.job.trial, f"checkpoint at {self.step:g} could not be written: {error}"))
+            self._not_saved(self.step, error)
+            return
+        self._newest = written
+        self._saving.append(_saver().submit(self._finish, written, self.step))
+
+    def _finish(self, written: Written, step: float) -> None:
+        if written is not self._newest:  # there is a newer one already: this one need not wait for the disk
+            self._store.drop(written)
+            return
+        try:
+            path = self._store.finish(written)
+        except OSError as error:
+            self._not_saved(step, error)
         else:
-            self.outbox.put(Saved(self.job.trial, Checkpoint(path, self.step)))
+            self.outbox.put(Saved(self.job.trial, Checkpoint(path, step)))
+
+    def _not_saved(self, step: float, error: OSError) -> None:
+        self.outbox.put(Notice(self.job.trial, f"checkpoint at {step:g} could not be written: {error}"))
+
+
+@functools.cache
+def _saver() -> ThreadPoolExecutor:
+    """The thread that waits for the disk while training goes on."""
+    return ThreadPoolExecutor(1, "saver")
 
 
 def plain_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
