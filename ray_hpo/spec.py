@@ -31,6 +31,7 @@ class Spec:
     points_to_evaluate: the first configurations, flat and complete.
     warm_start: where the results are from that the searcher has been told at the beginning.  earlier: these results.
     verify_top, verify_seeds: how many of the best to train again, and how often each; see verification.py.
+    keep_checkpoints: of how many completed trials, the best, the last checkpoint is kept; None: of all.
     verifies: in a verification the search's trials whose configurations these are, in turn.
     """
 
@@ -58,6 +59,7 @@ class Spec:
     verify_top: int = 0
     verify_seeds: int = 5
     verifies: Sequence[int] = ()
+    keep_checkpoints: int | None = None
 
     def __post_init__(self) -> None:
         if not (isinstance(self.metric, str) and self.metric):
@@ -70,6 +72,7 @@ class Spec:
             _check_count(field, getattr(self, field), least=1)
         for field in ("max_failures", "verify_top"):
             _check_count(field, getattr(self, field), least=0)
+        _check_count("keep_checkpoints", self.keep_checkpoints, least=0)
         _check_count("verify_seeds", self.verify_seeds, least=2)  # fewer have no interval
         if self.num_trials is not None and self.num_trials < len(self.points_to_evaluate):
             raise InvalidInput(
@@ -108,7 +111,8 @@ class Spec:
     def experiment(self) -> Experiment:
         """The fold over this experiment's journal, with nothing folded in yet."""
         max_budget = self.problem().fidelity.max_budget
-        return Experiment(self.metric, self.mode, max_budget, self.resumable, self.algo.copies)
+        keep = None if self.keep_checkpoints is None else max(self.keep_checkpoints, self.verify_top)
+        return Experiment(self.metric, self.mode, max_budget, self.resumable, self.algo.copies, keep)
 
     def to_json(self) -> dict[str, Any]:
         body = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}

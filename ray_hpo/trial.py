@@ -5,6 +5,7 @@ The controller, the display, results and the command line all read this one fold
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections import Counter
 from collections.abc import Mapping, Set
@@ -70,16 +71,26 @@ class Experiment:
     """The fold: `apply` each event and `report` each report, in the journal's order.
 
     copies: whether trials may begin from the checkpoint that another one had at its last milestone.
+    keep_checkpoints: how many trials that are over keep their last checkpoint, the best ones; None: all that completed.
     records: what the strategy is to be told, in order.  unneeded: paths of checkpoints that no trial refers to any
     more; whoever deletes them empties it.
     """
 
-    def __init__(self, metric: str, mode: str, max_budget: float, resumable: bool = True, copies: bool = False) -> None:
+    def __init__(
+        self,
+        metric: str,
+        mode: str,
+        max_budget: float,
+        resumable: bool = True,
+        copies: bool = False,
+        keep_checkpoints: int | None = None,
+    ) -> None:
         self.metric = metric
         self.mode = mode
         self.max_budget = max_budget
         self.resumable = resumable
         self.copies = copies
+        self.keep_checkpoints = keep_checkpoints
         self.trials: list[Trial] = []
         self.records: list[Record] = []
         self.notices: list[str] = []
@@ -89,6 +100,9 @@ class Experiment:
         self.elapsed = 0.0  # seconds of all sessions
         self.granted = 0.0  # units of fidelity handed out to trials
         self._last_time: float | None = None
+        self._kept: list[
+            tuple[tuple[float, float, int], Trial]
+        ] = []  # completed trials that keep theirs, the best first
         self._uses: Counter[str] = Counter()  # path of a checkpoint -> how often trials refer to it
         # What displays ask for at every tick is counted as it changes.
         self.proposed = 0  # trials that are not copies of others: those that the limit on trials counts
@@ -212,6 +226,8 @@ class Experiment:
                 self._leave(row, "failed", time)
                 row.why = row.error
                 row.at_milestone = self._refer(row.at_milestone, None)
+                if self.keep_checkpoints is not None:
+                    row.checkpoint = self._refer(row.checkpoint, None)
             case Pause():
                 self._leave(row, "paused", time)
             case Stop():
@@ -219,6 +235,8 @@ class Experiment:
                 row.at_milestone = self._refer(row.at_milestone, None)
                 if row.state == "stopped":  # it will not be needed again, and disks fill up
                     row.checkpoint = self._refer(row.checkpoint, None)
+                else:
+                    self._keep_best(row)
 
     def _inherit(self, row: Trial) -> None:
         """A trial with a parent begins as the parent was at its last milestone."""
@@ -240,6 +258,17 @@ class Experiment:
                 del self._uses[old.path]
                 self.unneeded.append(old.path)
         return new
+
+    def _keep_best(self, row: Trial) -> None:
+        """A trial completed: of those that did, the worst beyond `keep_checkpoints` loses its checkpoint."""
+        if self.keep_checkpoints is None or row.checkpoint is None:
+            return
+        has_value = row.value is not None and math.isfinite(row.value)
+        standing = self._standing(row) if has_value else (math.inf, math.inf, row.number)
+        bisect.insort(self._kept, (standing, row), key=lambda entry: entry[0])
+        if len(self._kept) > self.keep_checkpoints:
+            _, worst = self._kept.pop()
+            worst.checkpoint = self._refer(worst.checkpoint, None)
 
     def _grant(self, row: Trial, until: float, time: float) -> None:
         if not row.ended:

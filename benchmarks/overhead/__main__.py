@@ -26,6 +26,7 @@ from benchmarks.overhead.measure import SUBJECTS
 SLOTS, TRAINING_SLOTS = 8, 4
 ASYNCHRONOUS = ("random", "sobol", "tpe", "kde", "gp", "asha", "asha_stopping", "pasha", "median_stopping", "pbt")
 ALGOS = (*ASYNCHRONOUS, "mobster", "hyperband", "bohb")
+QUICK = ("random", "asha", "mobster", "hyperband")
 # How many trials, and reports a trial, each subject does in a round.
 TRIALS = {"bare_ray": 1000, "ours": 1000, "ray_tune": 8, "ray_tune_reuse": 200}
 REPORTS = {"bare_ray": 5000, "ours": 5000, "ray_tune": 250, "ray_tune_reuse": 250}
@@ -41,6 +42,7 @@ def main() -> None:
     parser.add_argument("--subjects", default=",".join(SUBJECTS))
     parser.add_argument("--rounds", type=int, help="default 3, with --quick 1")
     parser.add_argument("--parts", default="trials,results,first_result,slots_busy")
+    parser.add_argument("--algos", default=",".join(ALGOS), help="whose slots to watch")
     args = parser.parse_args()
     subjects, parts = args.subjects.split(","), args.parts.split(",")
     rounds = args.rounds or (1 if args.quick else 3)
@@ -73,7 +75,9 @@ def main() -> None:
                 _note(found, subject, "results_per_s", seen["results_per_s"])
     if "slots_busy" in parts:
         for subject in subjects:
-            algos = [algo for algo in BUSY[subject] if not args.quick or algo in ("random", "asha", "mobster", "bohb")]
+            algos = [algo for algo in BUSY[subject] if algo in args.algos.split(",")]
+            if args.quick:
+                algos = [algo for algo in algos if algo in QUICK]
             for algo in algos:
                 for _ in range(1 if args.quick else rounds):
                     count = 20 if args.quick else 60
