@@ -6,23 +6,17 @@ trials/00017/output.log            what the trial printed
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import shutil
 import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 _DICT_FILE = ".ray_hpo_checkpoint.pkl"
 _PARTIAL = ".partial-"
-
-
-class Written(NamedTuple):
-    """A checkpoint that is written, and where it will be."""
-
-    partial: Path
-    final: Path
 
 
 class CheckpointStore:
@@ -37,8 +31,8 @@ class CheckpointStore:
     def trial_folder(self, trial: int) -> Path:
         return self.folder / "trials" / f"{trial:05d}"
 
-    def write(self, trial: int, step: float, checkpoint: Mapping[str, Any] | str | os.PathLike[str]) -> Written:
-        """Write a dict (pickled) or a folder (copied), straight to its place; nobody sees it before `finish`.
+    def save(self, trial: int, step: float, checkpoint: Mapping[str, Any] | str | os.PathLike[str]) -> str:
+        """Store a dict (pickled) or a folder (copied); return its path relative to the experiment's folder.
 
         Raises:
             OSError: it cannot be written.
@@ -47,33 +41,26 @@ class CheckpointStore:
         parent = self.trial_folder(trial)
         parent.mkdir(parents=True, exist_ok=True)
         unique = uuid.uuid4().hex[:8]  # an attempt that was given up may still be writing the same step
+        final = parent / f"checkpoint_{step:g}-{unique}"
         partial = parent / f"{_PARTIAL}{unique}"
         try:
             _write(checkpoint, partial)
+            os.replace(partial, final)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-        return Written(partial, parent / f"checkpoint_{step:g}-{unique}")
+        return str(final.relative_to(self.folder))
 
-    def finish(self, written: Written) -> str:
-        """Have the disk hold a checkpoint, and show it; return its path relative to the experiment's folder.
+    def sync(self, path: str) -> None:
+        """Have the disk confirm a checkpoint, so that it survives a power failure. One that is gone needs none.
 
         Raises:
-            OSError: that cannot be done.
+            OSError: the disk has not got it.
         """
-        try:
-            for folder, _, files in os.walk(written.partial):
-                for name in files:
-                    _sync(os.path.join(folder, name))
-            os.replace(written.partial, written.final)
-        except BaseException:
-            self.drop(written)
-            raise
-        return str(written.final.relative_to(self.folder))
-
-    def drop(self, written: Written) -> None:
-        """A checkpoint that nobody needs any more."""
-        shutil.rmtree(written.partial, ignore_errors=True)
+        for folder, _, files in os.walk(self.folder / path):
+            for name in files:
+                with contextlib.suppress(FileNotFoundError), open(os.path.join(folder, name), "rb") as file:
+                    os.fsync(file.fileno())
 
     def load(self, path: str) -> dict[str, Any] | Path:
         """What `save` was given: the dict, or the path of a folder with the same content."""
@@ -110,14 +97,6 @@ def _write(checkpoint: Mapping[str, Any] | str | os.PathLike[str], target: Path)
         shutil.copytree(checkpoint, target)  # in the kernel, without passing through this process
     else:
         raise TypeError(f"a checkpoint is a dict or the path of a folder; got {type(checkpoint).__name__}")
-
-
-def _sync(path: str) -> None:
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
 
 
 def _dump(checkpoint: dict[str, Any], file: BinaryIO) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import ray_hpo
+from ray_hpo import get_checkpoint, report, resume, tune_run, uniform
 from ray_hpo.storage import CheckpointStore
 
 LARGE = 200 * 2**20
@@ -20,13 +22,13 @@ from ray_hpo.storage import CheckpointStore
 
 {make}
 store = CheckpointStore(Path(sys.argv[1]))
-small = store.finish(store.write(0, 0, {{"state": 1}}))
+store.save(0, 0, {{"state": 1}})
 
 def written():
     return int(next(line for line in open("/proc/self/io") if line.startswith("wchar")).split()[1])
 
 memory, io = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, written()
-path = store.finish(store.write(0, 1, checkpoint))
+path = store.save(0, 1, checkpoint)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory) * 1024, written() - io)
 loaded = store.load(path)
 {check}
@@ -73,7 +75,7 @@ def test_tensors_come_back_as_they_were(dtype: str, tmp_path: Path) -> None:
         "optimizer": torch.optim.Adam(model.parameters()).state_dict(),
     }
     store = CheckpointStore(tmp_path)
-    loaded: Any = store.load(store.finish(store.write(0, 1, checkpoint)))
+    loaded: Any = store.load(store.save(0, 1, checkpoint))
     for name in ("view", "empty", "parameter"):
         assert loaded[name].dtype == checkpoint[name].dtype
         assert torch.equal(loaded[name], checkpoint[name])
@@ -82,13 +84,44 @@ def test_tensors_come_back_as_they_were(dtype: str, tmp_path: Path) -> None:
     assert loaded["optimizer"] == checkpoint["optimizer"]
 
 
-def test_nobody_sees_a_checkpoint_before_it_is_whole(tmp_path: Path) -> None:
+def test_a_checkpoint_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path)
-    written = store.write(3, 9, {"epoch": 9})
-    assert list(store.trial_folder(3).glob("checkpoint_*")) == []
-    path = store.finish(written)
-    assert store.load(path) == {"epoch": 9}
-    dropped = store.write(3, 10, {"epoch": 10})
-    store.drop(dropped)
-    store.sweep([path])
-    assert [str(folder.relative_to(tmp_path)) for folder in store.trial_folder(3).iterdir()] == [path]
+    kept = store.save(3, 9, {"epoch": 9})
+    store.sync(kept)
+    with pytest.raises(TypeError, match="cannot be pickled"):
+        store.save(3, 10, {"fine": bytes(100), "lock": threading.Lock()})
+    gone = store.save(3, 11, {"epoch": 11})
+    store.sweep([kept])
+    store.sync(gone)  # it comes too late, and that is no error
+    assert [str(folder.relative_to(tmp_path)) for folder in store.trial_folder(3).iterdir()] == [kept]
+    assert store.load(kept) == {"epoch": 9}
+
+
+def test_a_damaged_checkpoint_costs_the_trial_its_training_and_no_more(tmp_path: Path) -> None:
+    """As a power failure may leave it."""
+
+    def train(config: dict[str, Any]) -> None:
+        state = get_checkpoint() or {"epoch": 0}
+        assert isinstance(state, dict)
+        for epoch in range(state["epoch"] + 1, 10):
+            report({"loss": config["x"]}, checkpoint={"epoch": epoch})
+
+    options: dict[str, Any] = {"executor": "inline", "progress": False}
+    first = tune_run(
+        {"x": uniform(0, 1)},
+        train,
+        metric="loss",
+        algo="asha",
+        max_budget=9,
+        num_trials=8,
+        seed=1,
+        storage=tmp_path,
+        **options,
+    )
+    damaged = next(trial for trial in first.experiment.ranked() if trial.state == "paused")  # the next to go on
+    (file,) = (first.path / damaged.checkpoint.path).iterdir()
+    file.write_bytes(file.read_bytes()[:-9])
+    result = resume(first.path, train, num_trials=60, **options)
+    assert f"trial {damaged.number}: checkpoint at 1 is damaged" in result.experiment.notices[0]
+    assert result.experiment.counts().keys() <= {"completed", "paused"}
+    assert result.trials[damaged.number].failures == 0

@@ -90,13 +90,14 @@ def slots_busy(folder: Path, slots: int, algo: str, count: int) -> dict[str, flo
     began = time.time()
     running = {actor.epochs.remote(random.random()): actor for actor in actors}
     reports: list[dict[str, Any]] = []
-    left = count - slots
+    left, last_start = count - slots, began
     while running:
         (done,), _rest = ray.wait(list(running), num_returns=1)
         actor = running.pop(done)
         reports += ray.get(done)
         if left:
+            last_start = time.time()
             running[actor.epochs.remote(random.random())] = actor
             left -= 1
     assert len(reports) == count * EPOCHS
-    return busy(reports, slots, began)
+    return busy(reports, slots, began, last_start)

@@ -83,4 +83,5 @@ def slots_busy(folder: Path, slots: int, algo: str, count: int) -> dict[str, flo
 
     result = _run(folder, train, slots, num_trials=count, algo=algo, max_budget=EPOCHS)
     reports = result.all_reports().to_dict("records")
-    return busy(reports, slots, all_up(folder, slots))
+    last_start = max(trial.decisions[0][0] for trial in result.trials)
+    return busy(reports, slots, all_up(folder, slots), last_start)

@@ -97,5 +97,6 @@ def slots_busy(folder: Path, slots: int, algo: str, count: int, reuse: bool) -> 
 
     asha = tune.schedulers.ASHAScheduler(max_t=EPOCHS, grace_period=1, reduction_factor=3)
     found = _fit(folder, train, slots, count, reuse, asha if algo == "asha_stopping" else None)
-    reports = [row for result in found for row in result.metrics_dataframe.to_dict("records")]
-    return busy(reports, slots, all_up(folder, slots))
+    trials = [result.metrics_dataframe.to_dict("records") for result in found]
+    reports = [row for rows in trials for row in rows]
+    return busy(reports, slots, all_up(folder, slots), max(rows[0]["began"] for rows in trials))

@@ -39,17 +39,14 @@ def train_epochs(report: Report, first: int, x: float) -> None:
         report({"loss": (x - 0.3) ** 2 + 1 / epoch, "pid": os.getpid(), "began": began, "ended": time.time()})
 
 
-def busy(reports: list[dict[str, Any]], slots: int, since: float) -> dict[str, float]:
+def busy(reports: list[dict[str, Any]], slots: int, since: float, until: float) -> dict[str, float]:
     """The share of the workers' time in which they trained, from `since` on.
 
-    steady: up to the first moment at which a worker has got its last work, so that an end with nothing left to do for
-    some workers does not count.  whole: up to the last report.
+    steady: up to `until`, when the last new trial began: after that there may be nothing left to do for some workers.
+    whole: up to the last report.
     """
-    last: dict[int, float] = {}
-    for row in reports:
-        last[row["pid"]] = max(last.get(row["pid"], 0.0), row["ended"])
-    ends = sorted(last.values())[-slots:]
-    return {"steady": _share(reports, slots, since, ends[0]), "whole": _share(reports, slots, since, ends[-1])}
+    last = max(row["ended"] for row in reports)
+    return {"steady": _share(reports, slots, since, until), "whole": _share(reports, slots, since, last)}
 
 
 def _share(reports: list[dict[str, Any]], slots: int, since: float, until: float) -> float:

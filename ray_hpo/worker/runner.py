@@ -88,7 +88,6 @@ class TrialRunner:
                 self._body(session.job.config, session)
             finally:
                 self._output.end()
-                session.settle()
         except TrialReleased:
             return
         except BaseException as error:

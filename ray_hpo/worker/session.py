@@ -9,17 +9,17 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import pickle
 import queue
 import time
-from collections import deque
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ray_hpo.messages import AtMilestone, Checkpoint, Job, Notice, Saved
-from ray_hpo.storage import CheckpointStore, Written
+from ray_hpo.storage import CheckpointStore
 from ray_hpo.worker.outbox import Outbox
 
 SAVE_SECONDS = 60.0  # how much work a trainable that saves on demand may lose
@@ -75,8 +75,7 @@ class Session:
         self.outbox = Outbox(job.trial)
         self._store = CheckpointStore(setting.folder)
         self._saved_at = time.monotonic()
-        self._newest: Written | None = None
-        self._saving: deque[Future[None]] = deque()
+        self._newest = ""  # path of the last checkpoint
         self._verdict: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._released = False
 
@@ -97,8 +96,14 @@ class Session:
         """See `ray_hpo.get_checkpoint`. From here on steps count from the checkpoint's."""
         if self.job.checkpoint is None:
             return None
+        try:
+            loaded = self._store.load(self.job.checkpoint.path)
+        except (EOFError, pickle.UnpicklingError) as error:  # a power failure came before the disk had all of it
+            text = f"checkpoint at {self.job.checkpoint.step:g} is damaged ({error}): starts from nothing"
+            self.outbox.put(Notice(self.job.trial, text))
+            return None
         self.step = self.job.checkpoint.step
-        return self._store.load(self.job.checkpoint.path)
+        return loaded
 
     def checkpoint_is_due(self, metrics: Mapping[str, Any]) -> bool:
         """Whether a trainable that saves on demand should save with the report of `metrics`."""
@@ -112,11 +117,6 @@ class Session:
         return Context(self.job.trial, self.job.config, self.until, self._store.folder.name, folder, self.job.seed)
 
     # ---- the runner's side ----
-
-    def settle(self) -> None:
-        """Returns when all checkpoints are on the disk."""
-        while self._saving:
-            self._saving.popleft().result()
 
     def proceed(self, until: float) -> None:
         self.until = until
@@ -138,7 +138,6 @@ class Session:
             self._save(checkpoint)
         self.outbox.report(step, plain)
         while self.step >= self.until and not last:
-            self.settle()  # another worker may be the one to go on from here
             self.outbox.put_last(AtMilestone(self.job.trial))
             self._verdict.get()
             if self._released:
@@ -155,35 +154,30 @@ class Session:
     def _save(self, checkpoint: CheckpointLike) -> None:
         """A full disk or a missing mount must not cost the result: training goes on, and the user is told."""
         self._saved_at = time.monotonic()
-        while len(self._saving) > 1:  # the disk is slower than the training; do not fill it
-            self._saving.popleft().result()
         try:
-            written = self._store.write(self.job.trial, self.step, checkpoint)
+            path = self._store.save(self.job.trial, self.step, checkpoint)
         except OSError as error:
             self._not_saved(self.step, error)
             return
-        self._newest = written
-        self._saving.append(_saver().submit(self._finish, written, self.step))
+        self._newest = path
+        self.outbox.put(Saved(self.job.trial, Checkpoint(path, self.step)))
+        _syncing().submit(self._sync, path, self.step)
 
-    def _finish(self, written: Written, step: float) -> None:
-        if written is not self._newest:  # there is a newer one already: this one need not wait for the disk
-            self._store.drop(written)
-            return
-        try:
-            path = self._store.finish(written)
-        except OSError as error:
-            self._not_saved(step, error)
-        else:
-            self.outbox.put(Saved(self.job.trial, Checkpoint(path, step)))
+    def _sync(self, path: str, step: float) -> None:
+        if path == self._newest:  # else there is a newer one already, and this one is not needed any more
+            try:
+                self._store.sync(path)
+            except OSError as error:
+                self._not_saved(step, error)
 
     def _not_saved(self, step: float, error: OSError) -> None:
         self.outbox.put(Notice(self.job.trial, f"checkpoint at {step:g} could not be written: {error}"))
 
 
 @functools.cache
-def _saver() -> ThreadPoolExecutor:
-    """The thread that waits for the disk while training goes on."""
-    return ThreadPoolExecutor(1, "saver")
+def _syncing() -> ThreadPoolExecutor:
+    """The thread that waits for the disk while training goes on: half a second's delay now and then is usual."""
+    return ThreadPoolExecutor(1, "sync")
 
 
 def plain_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
