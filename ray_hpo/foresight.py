@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,8 @@ from strategies.strategy import Problem, Strategy
 SLOW_SECONDS, SLOW_TIMES = 0.003, 3  # suggestions that take longer, so many times, are worth a thread
 PATIENCE = 0.01  # of the time that a job takes: so long a worker may wait for a suggestion that knows all results
 SOON = 0.002  # seconds after which to look again for one that is being made
+REST = 3.0  # times as long as it took, after which a suggestion that nobody took yet is made anew with newer results
+SWITCH_SECONDS = 0.0005  # how long the thread may keep the interpreter from the controller
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,11 @@ class Foresight:
             if self._slow == SLOW_TIMES:
                 self._thinker = _Thinker(self._strategy, self._records, until)
             return config
-        proposal = self._thinker.proposal(self._strategy.history.proposed, until)
-        if self._asked_at is None:
-            self._asked_at = now
+        self._asked_at = now if self._asked_at is None else self._asked_at
         patience = PATIENCE * self._seconds / max(1, self._jobs)
-        if proposal is None or (proposal.known < len(self._records) and now - self._asked_at < patience):
+        wants_fresh = patience > SOON and now - self._asked_at < patience
+        proposal = self._thinker.proposal(self._strategy.history.proposed, until, wants_fresh)
+        if proposal is None:
             return None
         self._asked_at = None
         return proposal.config
@@ -99,28 +102,36 @@ class _Thinker:
         self._wake = threading.Condition()
         algo = copy.deepcopy(strategy.algo)  # what it keeps in mind is not to be shared
         self._thread = threading.Thread(target=self._run, args=(algo, strategy.problem), name="foresight", daemon=True)
+        self._switch_before = sys.getswitchinterval()
+        sys.setswitchinterval(min(SWITCH_SECONDS, self._switch_before))
         self._thread.start()
 
     def wake(self) -> None:
         with self._wake:
             self._wake.notify()
 
-    def proposal(self, number: int, until: float) -> _Proposal | None:
-        """What it has for suggestion `number` of a trial that runs to `until`."""
+    def proposal(self, number: int, until: float, wants_fresh: bool) -> _Proposal | None:
+        """What it has for suggestion `number` of a trial that runs to `until`; if nothing, it begins to think.
+
+        wants_fresh: nothing less than what takes account of all records.
+        """
         if self._error is not None:
             raise self._error
         ready = self._proposal
-        found = ready if ready is not None and (ready.number, ready.until) == (number, until) else None
+        fits = ready is not None and (ready.number, ready.until) == (number, until)
+        if ready is not None and fits and (ready.known == len(self._records) or not wants_fresh):
+            return ready
         with self._wake:
-            self._until, self._waiting = until, found is None
+            self._until, self._waiting = until, True
             self._wake.notify()
-        return found
+        return None
 
     def close(self) -> None:
         with self._wake:
             self._closed = True
             self._wake.notify()
         self._thread.join()
+        sys.setswitchinterval(self._switch_before)
 
     def _run(self, algo: Scheduler, problem: Problem) -> None:
         try:
@@ -129,23 +140,31 @@ class _Thinker:
             self._error = error
 
     def _think(self, strategy: Strategy) -> None:
-        known, thought = 0, math.nan  # records told; to where the trial was to run that was thought of last
+        known = 0  # records that the strategy was told
+        rested = 0.0  # when it may think again of what nobody waits for
 
-        def is_due() -> bool:
-            return self._closed or known < len(self._records) or (self._waiting and self._until != thought)
+        def has_news() -> bool:
+            return self._closed or self._waiting or known < len(self._records)
 
         while True:
             with self._wake:
-                self._wake.wait_for(is_due)
+                self._wake.wait_for(has_news)
+                waiting, self._waiting = self._waiting, False
             if self._closed:
                 return
             while known < len(self._records):
                 strategy.apply(self._records[known])
                 known += 1
-            thought = self._until if self._waiting else _foreseen(strategy, self._until)
             number = strategy.history.proposed
-            if number >= len(strategy.problem.points) and not strategy.table.exhausted:
-                self._proposal = _Proposal(number, thought, known, strategy.suggestion(thought))
+            until = self._until if waiting else _foreseen(strategy, self._until)
+            ready, began = self._proposal, time.monotonic()
+            is_thought_of = ready is not None and (ready.number, ready.until) == (number, until)
+            if number < len(strategy.problem.points) or strategy.table.exhausted:
+                continue
+            if is_thought_of and not waiting and began < rested:
+                continue
+            self._proposal = _Proposal(number, until, known, strategy.suggestion(until))
+            rested = began + (1 + REST) * (time.monotonic() - began)
 
 
 def _foreseen(strategy: Strategy, otherwise: float) -> float:
