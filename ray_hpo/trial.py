@@ -237,11 +237,16 @@ class Experiment:
     def apply(self, time: float, kind: str, trial: int | None, body: Mapping[str, Any]) -> None:
         """Fold one event in. `body` is its JSON; the records of the strategy hold their own `trial`."""
         if kind == "session":
+            self._put_down(self._last_time)  # its driver died
+            for row in self.trials:
+                if row.state == "running":
+                    row.begun = row.since = time
             self._last_time, self.closed = time, ""
         elif kind == "budget":
             self.budget = Budget(**body)
         elif kind == "closed":
             self.tick(time)
+            self._put_down(time)
             self.closed = body["reason"]
             self._last_time = None
         elif kind in _RUNTIME_EVENTS:
@@ -301,6 +306,13 @@ class Experiment:
                     row.checkpoint = self._refer(row.checkpoint, None)
                 else:
                     self._keep_best(row)
+
+    def _put_down(self, time: float | None) -> None:
+        """A session is over at `time`, None if that is known already: nobody trains until the next one."""
+        for row in self.trials:
+            if row.state == "running" and time is not None:
+                row.seconds += time - row.begun
+                row.begun = time
 
     def _inherit(self, row: Trial) -> None:
         """A trial with a parent begins as the parent was at its last milestone."""

@@ -10,6 +10,7 @@ import ray
 
 from ray_hpo.errors import RayHpoError
 from ray_hpo.executors.base import POLL_SECONDS
+from ray_hpo.executors.clock import SteadyClock
 from ray_hpo.executors.ray.cluster import actor_options, capacity, check_possible
 from ray_hpo.executors.ray.worker_handle import WorkerHandle, WorkerLost
 from ray_hpo.messages import Crashed, Ended, Job, Message
@@ -49,6 +50,7 @@ class RayExecutor:
         self._actor_class: Any = ray.remote(max_restarts=0)(Worker).options(**options)
         self._trainable = ray.put(trainable)
         self._setting = setting
+        self._clock = SteadyClock()
         self._workers: list[WorkerHandle] = []
         self._idle: list[WorkerHandle] = []  # the one that was busy last is the first to be busy again
         self._given_back: list[WorkerHandle] = []  # since the last poll
@@ -67,7 +69,7 @@ class RayExecutor:
         return len(self._workers)
 
     def now(self) -> float:
-        return time.time()
+        return self._clock.now()
 
     def launch(self, job: Job) -> None:
         worker = self._idle.pop()
