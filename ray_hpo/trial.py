@@ -5,11 +5,11 @@ The controller, the display, results and the command line all read this one fold
 
 from __future__ import annotations
 
-import bisect
 import math
 from collections import Counter
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 from strategies.actions import (
@@ -25,8 +25,12 @@ from strategies.actions import (
     minimised,
     record_from_json,
 )
+from strategies.ranking import total_violation
 
 from ray_hpo.budget import Budget
+from ray_hpo.errors import RayHpoError
+from ray_hpo.front import Front, ranked_by_domination
+from ray_hpo.goals import Goals, Metric, Mode
 from ray_hpo.messages import Checkpoint
 
 State = Literal["running", "paused", "stopped", "completed", "failed"]
@@ -36,7 +40,10 @@ State = Literal["running", "paused", "stopped", "completed", "failed"]
 class Trial:
     """One configuration and all that became of it.
 
-    fidelity, value: the last milestone reached and the metric there, in the user's sign; None before the first.
+    fidelity, value: the last milestone reached and the metric (of several, the first) there, in the user's sign; None
+    before the first.
+    values, violation: where there are several metrics, or constraints, all that these are about, at that milestone; and
+    by how much constraints are violated there in all: 0 if they are met.
     step, metrics: of the last report.  why: the reason of the last decision, in words.
     parent: the trial of which this one is a copy, trained on from `origin`, the step of the parent's checkpoint.
     """
@@ -51,9 +58,12 @@ class Trial:
     why: str = ""
     fidelity: float | None = None
     value: float | None = None
+    values: dict[str, float] = field(default_factory=dict)
+    violation: float = 0.0
     step: float = 0.0
     metrics: dict[str, Any] = field(default_factory=dict)
     latest: float | None = None  # the metric in the last report that had it
+    measured: dict[str, float] = field(default_factory=dict)  # likewise, where there are several, or constraints
     checkpoint: Checkpoint | None = None
     at_milestone: Checkpoint | None = None  # what it was at the last milestone; only where trials are copied
     since: float = 0.0  # when it was last allowed to train on
@@ -66,10 +76,16 @@ class Trial:
     traceback: str = ""  # of its last exception
     decisions: list[tuple[float, str]] = field(default_factory=list)
 
+    @property
+    def feasible(self) -> bool:
+        """Whether the constraints are met, as far as it is known."""
+        return self.violation == 0
+
 
 class Experiment:
     """The fold: `apply` each event and `report` each report, in the journal's order.
 
+    metric, mode, constraints: see `Goals`.
     copies: whether trials may begin from the checkpoint that another one had at its last milestone.
     keep_checkpoints: how many trials that are over keep their last checkpoint, the best ones; None: all that completed.
     records: what the strategy is to be told, in order.  unneeded: paths of checkpoints that no trial refers to any
@@ -78,15 +94,16 @@ class Experiment:
 
     def __init__(
         self,
-        metric: str,
-        mode: str,
+        metric: Metric,
+        mode: Mode,
         max_budget: float,
         resumable: bool = True,
         copies: bool = False,
+        *,
+        constraints: Mapping[str, str] = MappingProxyType({}),
         keep_checkpoints: int | None = None,
     ) -> None:
-        self.metric = metric
-        self.mode = mode
+        self.goals = Goals.of(metric, mode, constraints)
         self.max_budget = max_budget
         self.resumable = resumable
         self.copies = copies
@@ -100,9 +117,8 @@ class Experiment:
         self.elapsed = 0.0  # seconds of all sessions
         self.granted = 0.0  # units of fidelity handed out to trials
         self._last_time: float | None = None
-        self._kept: list[
-            tuple[tuple[float, float, int], Trial]
-        ] = []  # completed trials that keep theirs, the best first
+        self._front = Front(self.goals)
+        self._kept: list[Trial] = []  # completed trials that keep their checkpoints
         self._uses: Counter[str] = Counter()  # path of a checkpoint -> how often trials refer to it
         # What displays ask for at every tick is counted as it changes.
         self.proposed = 0  # trials that are not copies of others: those that the limit on trials counts
@@ -119,14 +135,44 @@ class Experiment:
 
     @property
     def best(self) -> Trial | None:
-        """The trial with the best value among those that got furthest."""
+        """The trial with the best value among those that got furthest; if none meets the constraints, the one that
+        violates them least.
+
+        Raises:
+            RayHpoError: there are several metrics.
+        """
+        if self.goals.several:
+            names = ", ".join(self.goals.metrics)
+            raise RayHpoError(
+                f"no trial is the best, since there are several metrics ({names}): pareto_front lists the trials that "
+                "no other beats in all of them"
+            )
         if not self._best_is_known:
             self._best, self._best_is_known = min(self._with_value(), key=self._standing, default=None), True
         return self._best
 
+    @property
+    def pareto_front(self) -> list[Trial]:
+        """Of the trials that meet the constraints and got furthest those that no other beats: none is at least as good
+        in all metrics and better in one. Sorted by the first metric, best first. With one metric: the best trial."""
+        if self.goals.several:
+            return self._front.trials
+        best = self.best
+        return [] if best is None or not best.feasible else [best]
+
     def ranked(self) -> list[Trial]:
-        """The trials that have a value, the best first: by how far they got, then by the value there."""
-        return sorted(self._with_value(), key=self._standing)
+        """The trials that have a value, the best first: those that meet the constraints, by how far they got, then by
+        the value there, or by how many beat them where there are several metrics; then others, by the violation."""
+        return self._ranked(self._with_value())
+
+    def _ranked(self, trials: list[Trial]) -> list[Trial]:
+        if not self.goals.several:
+            return sorted(trials, key=self._standing)
+        feasible = [trial for trial in trials if trial.feasible]
+        ranked: list[Trial] = []
+        for fidelity in sorted({trial.fidelity or 0.0 for trial in feasible}, reverse=True):
+            ranked += ranked_by_domination([t for t in feasible if t.fidelity == fidelity], self.goals)
+        return ranked + sorted((trial for trial in trials if not trial.feasible), key=self._standing)
 
     @property
     def spent(self) -> float:
@@ -143,11 +189,11 @@ class Experiment:
         return checkpoint.step if checkpoint else 0.0
 
     def _with_value(self) -> list[Trial]:
-        return [trial for trial in self.trials if trial.value is not None and math.isfinite(trial.value)]
+        return [trial for trial in self.trials if _is_finite(trial.value)]
 
-    def _standing(self, trial: Trial) -> tuple[float, float, int]:
+    def _standing(self, trial: Trial) -> tuple[float, float, float, int]:
         assert trial.fidelity is not None and trial.value is not None
-        return -trial.fidelity, minimised(trial.value, self.mode), trial.number
+        return trial.violation, -trial.fidelity, minimised(trial.value, self.goals.modes[0]), trial.number
 
     def counts(self) -> dict[str, int]:
         """How many trials are in each state."""
@@ -169,9 +215,25 @@ class Experiment:
         row = self.trials[trial]
         self._trained += step - row.step
         row.step, row.metrics = step, dict(metrics)
-        value = metrics.get(self.metric)
+        value = metrics.get(self.goals.metrics[0])
         if isinstance(value, (int, float)):
             row.latest = float(value)
+        if not self.goals.plain:
+            known = {name: metrics.get(name) for name in self.goals.names}
+            row.measured |= {name: float(value) for name, value in known.items() if isinstance(value, (int, float))}
+
+    def missing(self, trial: Trial) -> list[str]:
+        """What a trial must report for a result and has not reported so far."""
+        if self.goals.plain:
+            return [] if trial.latest is not None else [self.goals.metrics[0]]
+        return [name for name in self.goals.names if name not in trial.measured]
+
+    def reached(self, trial: Trial) -> Reached:
+        """What the strategy is told of a trial at its milestone; nothing must be missing."""
+        if self.goals.plain:
+            assert trial.latest is not None
+            return Reached(trial.number, trial.until, minimised(trial.latest, self.goals.modes[0]))
+        return self.goals.reached(trial.number, trial.until, trial.measured)
 
     def apply(self, time: float, kind: str, trial: int | None, body: Mapping[str, Any]) -> None:
         """Fold one event in. `body` is its JSON; the records of the strategy hold their own `trial`."""
@@ -219,6 +281,9 @@ class Experiment:
                 self._grant(row, record.until, time)
             case Reached():
                 row.fidelity, row.value, row.error = record.fidelity, row.latest, ""
+                if not self.goals.plain:
+                    row.values, row.violation = dict(row.measured), total_violation(record.excess or ())
+                    self._front.add(row)
                 self._compare(row)
                 if self.copies:
                     row.at_milestone = self._refer(row.at_milestone, row.checkpoint)
@@ -247,6 +312,7 @@ class Experiment:
         row.origin = row.step = parent.at_milestone.step
         if row.origin >= (parent.step if parent.ended else self.max_budget):  # nothing is left that it could train
             row.ended, row.latest, row.metrics = True, parent.latest, dict(parent.metrics)
+            row.measured = dict(parent.measured)
 
     def _refer(self, old: Checkpoint | None, new: Checkpoint | None) -> Checkpoint | None:
         """`new`, which takes the place of `old` in a trial."""
@@ -263,11 +329,12 @@ class Experiment:
         """A trial completed: of those that did, the worst beyond `keep_checkpoints` loses its checkpoint."""
         if self.keep_checkpoints is None or row.checkpoint is None:
             return
-        has_value = row.value is not None and math.isfinite(row.value)
-        standing = self._standing(row) if has_value else (math.inf, math.inf, row.number)
-        bisect.insort(self._kept, (standing, row), key=lambda entry: entry[0])
+        self._kept.append(row)
         if len(self._kept) > self.keep_checkpoints:
-            _, worst = self._kept.pop()
+            with_value = [trial for trial in self._kept if _is_finite(trial.value)]
+            without = [trial for trial in self._kept if not _is_finite(trial.value)]
+            worst = without[-1] if without else self._ranked(with_value)[-1]
+            self._kept.remove(worst)
             worst.checkpoint = self._refer(worst.checkpoint, None)
 
     def _grant(self, row: Trial, until: float, time: float) -> None:
@@ -288,8 +355,10 @@ class Experiment:
         row.state = state
 
     def _compare(self, row: Trial) -> None:
-        """See whether a trial with a new value is the best now."""
-        if row.value is None or not math.isfinite(row.value):
+        """See whether a trial with a new value is the best now, or is not any more."""
+        if row is self._best and not self.goals.plain:
+            self._best_is_known = False
+        elif not _is_finite(row.value):
             self._best_is_known = self._best_is_known and self._best is not row
         elif self._best is None or self._standing(row) < self._standing(self._best):
             self._best = row
@@ -310,6 +379,10 @@ class Experiment:
                     row.failures += 1
                 else:
                     row.losses += 1
+
+
+def _is_finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
 
 
 _OVER = frozenset({"completed", "stopped", "failed"})

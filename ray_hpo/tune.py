@@ -7,6 +7,7 @@ import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from rich.console import Console
@@ -23,6 +24,7 @@ from ray_hpo.drive import Limits, MakeExecutor, create, drive
 from ray_hpo.errors import InvalidInput
 from ray_hpo.executors.base import Executor
 from ray_hpo.folder import choose_name, existing_folder, make_folder
+from ray_hpo.goals import Goals
 from ray_hpo.journal import read_spec
 from ray_hpo.resources import normalise
 from ray_hpo.results import Result
@@ -41,8 +43,9 @@ def tune_run(
     space: Any,
     trainable: Any = None,
     *,
-    metric: str,
-    mode: Literal["min", "max"] = "min",
+    metric: str | Sequence[str],
+    mode: Literal["min", "max"] | Sequence[Literal["min", "max"]] = "min",
+    constraints: Mapping[str, str] = MappingProxyType({}),
     algo: str | Searcher | Scheduler = "auto",
     max_budget: float | None = None,
     min_budget: float | None = None,
@@ -74,7 +77,11 @@ def tune_run(
         trainable: a function `train(config)` that calls `report`, or yields or returns its metrics; a function
             `train(config, budget)`; a class with setup, step, save and load; or anything written for Ray Tune.
             Without one, a function that runs a trainable is returned, which also serves as a decorator.
-        metric, mode: which reported number to minimise ("min") or maximise ("max").
+        metric, mode: which reported number to minimise ("min") or maximise ("max"). Several metrics, as in
+            `metric=["val_loss", "latency"]`, give `result.pareto_front` in place of a best trial; a mode is for all of
+            them, or a list has one for each.
+        constraints: comparisons that reported metrics must meet, as in {"params": "<= 5e6", "accuracy": "> 0.9"}. A
+            trial that violates one ranks after all that meet them, and among such by how much it violates them.
         algo: "random", "grid", "sobol", "kde", "tpe", "gp", "cmaes", "sh", "hyperband", "asha", "asha_stopping",
             "pasha", "median_stopping", "pbt", "bohb", "dehb", "mobster", "priorband", "hpbandster"; a searcher; or a
             scheduler with its searcher, as in `Hyperband(searcher=KDE())`. "auto" takes mobster if there is a
@@ -87,8 +94,9 @@ def tune_run(
             (default 20): the copies that replace its members do not count.
         points_to_evaluate: configurations, nested as the space is, that are tried first, in this order, before the
             searcher is asked; it sees what came of them. What one leaves out is drawn at random, whatever `algo` is.
-        warm_start: earlier experiments (folders, or Results) of the same metric, whose results the searcher is told at
-            the beginning. The space may have changed: trials with values that it lacks now are left out and counted.
+        warm_start: earlier experiments (folders, or Results) of the same metrics and constraints, whose results the
+            searcher is told at the beginning. The space may have changed: trials with values that it lacks now are left
+            out and counted.
         resources: of one trial: {"cpu": 0.5, "gpu": 0.25, "custom": 1}; fractions share. Default one CPU.
         max_concurrent: the most trials at a time; default whatever the cluster holds.
         max_failures: how often a trial is tried again, from its last checkpoint, after an exception. Lost workers are
@@ -119,7 +127,8 @@ def tune_run(
         return lambda trainable: tune_run(space, trainable, **options)
     console = Console() if progress else None
     searched = to_space(space)
-    chosen = _choose_algo(algo, searched, max_budget, num_trials, max_concurrent, console)
+    goals = Goals.of(metric, mode, constraints)
+    chosen = _choose_algo(algo, searched, goals, max_budget, num_trials, max_concurrent, console)
     ends = (num_trials, time_limit, total_budget, chosen.default_trials, chosen.searcher.size(searched))
     if all(end is None for end in ends):
         num_trials = DEFAULT_TRIALS
@@ -129,6 +138,7 @@ def tune_run(
         algo=chosen,
         metric=metric,
         mode=mode,
+        constraints=constraints,
         max_budget=max_budget,
         min_budget=min_budget,
         fidelity=fidelity,
@@ -147,7 +157,7 @@ def tune_run(
         resumable=is_resumable(trainable),
     )
     points = first_points(searched, points_to_evaluate, spec.seed)
-    sources, earlier = read_earlier(warm_start, spec.problem(), chosen, metric, mode, fidelity)
+    sources, earlier = read_earlier(warm_start, spec.problem(), chosen, spec.goals, fidelity)
     spec = dataclasses.replace(spec, points_to_evaluate=points, warm_start=sources, earlier=earlier)
     _check_parts(executor, spec, trainable)
     folder = make_folder(storage, spec.name)
@@ -200,6 +210,7 @@ def resume(
 def _choose_algo(
     algo: str | Searcher | Scheduler,
     space: SearchSpace,
+    goals: Goals,
     max_budget: float | None,
     num_trials: int | None,
     max_concurrent: int | None,
@@ -208,7 +219,7 @@ def _choose_algo(
     note = None
     if algo == "auto":
         algo, why = pick(space, max_budget, num_trials, max_concurrent)
-        note = f"algo: auto picked {algo} ({why})"
+        note = f"algo: auto picked {algo} ({why}{_trading_off(goals)})"
     chosen = resolve_algo(algo)
     if space.prior.informed and not chosen.searcher.uses_priors and chosen.searcher.name != Grid.name:
         able = ", ".join(name for name, searcher in SEARCHERS.items() if searcher.uses_priors)
@@ -216,6 +227,13 @@ def _choose_algo(
     if note and console is not None:
         console.print(note, markup=False, highlight=False)
     return chosen
+
+
+def _trading_off(goals: Goals) -> str:
+    """What the end of the line on `auto` says of goals that are not plain. The pick is the same: with the model that is
+    best for one metric fronts are best, too, and so is what meets constraints."""
+    more = f"; it trades {len(goals.metrics)} metrics off" if goals.several else ""
+    return f"{more}; it learns where the constraints are met" if goals.constraints else more
 
 
 def _refuse_changes(recorded: SearchSpace, given: SearchSpace) -> None:
@@ -242,7 +260,8 @@ def _check_parts(executor: str, spec: Spec, trainable: Any) -> None:
 
 def _executor(executor: str, trainable: Any) -> MakeExecutor:
     def make(folder: Path, spec: Spec) -> Executor:
-        setting = Setting(folder, spec.metric, spec.fidelity, spec.problem().fidelity.whole)
+        metric, *further = spec.goals.names
+        setting = Setting(folder, metric, spec.fidelity, spec.problem().fidelity.whole, tuple(further))
         if executor == "inline":
             from ray_hpo.executors.inline import InlineExecutor
 

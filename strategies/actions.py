@@ -82,11 +82,18 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """A trial arrived at its milestone `fidelity` with `value` (minimised; inf if not finite)."""
+    """A trial arrived at its milestone `fidelity` with `value` (minimised; inf if not finite).
+
+    values: of each metric, where there are several, minimised likewise; `value` is then the first, or inf if one is.
+    excess: of each constraint, where there are any, by how much it is violated, relative to its bound; at most 0 where
+    it is met, inf where that is not known.
+    """
 
     trial: int
     fidelity: float
     value: float
+    values: tuple[float, ...] | None = None
+    excess: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +120,7 @@ Record = Decision | Event
 _KINDS: dict[str, type] = {
     cls.__name__.lower(): cls for cls in (Start, Resume, Continue, Pause, Stop, Reached, Failed, Limit)
 }
+_LISTS = frozenset({"values", "excess"})
 
 # class -> kind, names of all fields, and of those that are left out where they are None
 _FORMS = {
@@ -140,6 +148,8 @@ def record_to_json(record: Record) -> dict[str, Any]:
     for key in ("until", "fidelity", "value"):
         if body.get(key) == math.inf:
             body[key] = "inf"
+    for key in _LISTS & body.keys():
+        body[key] = ["inf" if math.isinf(x) else x for x in body[key]]
     return body
 
 
@@ -150,6 +160,8 @@ def record_from_json(body: Mapping[str, Any]) -> Record:
     for key in ("until", "fidelity", "value"):
         if key in fields:
             fields[key] = float(fields[key])
+    for key in _LISTS & fields.keys():
+        fields[key] = tuple(float(x) for x in fields[key])
     record: Record = cls(**fields)
     return record
 

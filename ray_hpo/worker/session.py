@@ -55,13 +55,14 @@ class Setting:
     """What is the same for every trial of an experiment.
 
     folder: the experiment's.  fidelity: the metric that tells how far training is; None counts reports.
-    whole: budgets are whole numbers.
+    whole: budgets are whole numbers.  metric, further: what must be a number wherever it is reported.
     """
 
     folder: Path
     metric: str
     fidelity: str | None = None
     whole: bool = True
+    further: tuple[str, ...] = ()
 
 
 class Session:
@@ -130,9 +131,9 @@ class Session:
     def _report(self, step: float, plain: dict[str, Any], checkpoint: CheckpointLike | None, last: bool) -> None:
         if self._released:
             raise TrialReleased
-        metric = self.setting.metric
-        if metric in plain and not isinstance(plain[metric], (int, float)):
-            raise TypeError(f"metric {metric!r} must be a number; got {plain[metric]!r}")
+        for metric in (self.setting.metric, *self.setting.further):
+            if metric in plain and not isinstance(plain[metric], (int, float)):
+                raise TypeError(f"metric {metric!r} must be a number; got {plain[metric]!r}")
         self.step = step
         if checkpoint is not None:
             self._save(checkpoint)
