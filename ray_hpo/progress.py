@@ -227,10 +227,11 @@ class LineProgress:
         pass
 
     def _standing(self) -> list[tuple[int, float | None]]:
-        """What changes when there is a new best, or another front."""
+        """What changes when there is a new best."""
         experiment = self._view.experiment
-        best = experiment.pareto_front if self._view.spec.goals.several else [experiment.best]
-        return [(trial.number, trial.fidelity) for trial in best if trial is not None]
+        several = self._view.spec.goals.several
+        trials = experiment.pareto_front if several else [experiment.best] if experiment.best else []
+        return [(trial.number, trial.value) for trial in trials]
 
     def _line(self, news: str) -> None:
         view, fraction, eta = self._view, self._view.fraction(), self._view.eta()

@@ -71,6 +71,11 @@ class Spec:
         if not goals.several:  # of a list of one, what is in it
             object.__setattr__(self, "metric", goals.metrics[0])
             object.__setattr__(self, "mode", goals.modes[0])
+        elif self.keep_checkpoints is not None:
+            raise InvalidInput(
+                f"keep_checkpoints={self.keep_checkpoints!r} needs one metric, by which the best are known; "
+                f"got metric={list(goals.metrics)!r}: leave it out"
+            )
         elif self.verify_top:
             raise InvalidInput(
                 f"verify_top={self.verify_top!r} needs one metric, by which the best are verified; "

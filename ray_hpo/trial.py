@@ -34,6 +34,7 @@ from ray_hpo.goals import Goals, Metric, Mode
 from ray_hpo.messages import Checkpoint
 
 State = Literal["running", "paused", "stopped", "completed", "failed"]
+Standing = tuple[float, float, float, int]  # violation, fidelity reached, value, number: less is better
 
 
 @dataclass(slots=True)
@@ -191,7 +192,7 @@ class Experiment:
     def _with_value(self) -> list[Trial]:
         return [trial for trial in self.trials if _is_finite(trial.value)]
 
-    def _standing(self, trial: Trial) -> tuple[float, float, float, int]:
+    def _standing(self, trial: Trial) -> Standing:
         assert trial.fidelity is not None and trial.value is not None
         return trial.violation, -trial.fidelity, minimised(trial.value, self.goals.modes[0]), trial.number
 

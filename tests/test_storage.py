@@ -122,6 +122,8 @@ def test_a_damaged_checkpoint_costs_the_trial_its_training_and_no_more(tmp_path:
     (file,) = (first.path / damaged.checkpoint.path).iterdir()
     file.write_bytes(file.read_bytes()[:-9])
     result = resume(first.path, train, num_trials=60, **options)
-    assert f"trial {damaged.number}: checkpoint at {damaged.step:g} is damaged" in result.experiment.notices[0]
+    assert (
+        f"trial {damaged.number}: checkpoint at {damaged.checkpoint.step:g} is damaged" in result.experiment.notices[0]
+    )
     assert result.experiment.counts().keys() <= {"completed", "paused"}
     assert result.trials[damaged.number].failures == 0

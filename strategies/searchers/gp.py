@@ -65,15 +65,15 @@ class GP(Searcher):
     What is on a plateau with a known configuration is not suggested (`strategies.models.plateaus`).
 
     num_startup: results that are needed; before, configurations are those of the Sobol sequence.
-    random_fraction: the least chance that a suggestion is drawn at random, if there are several fidelities: low ones
-    mislead.
+    random_fraction: the chance that a suggestion is drawn at random, if there are several fidelities: low ones mislead,
+        and good regions that no result hints at are found in no other way.
     max_points: results that enter the model at most.
     """
 
     name: ClassVar[str] = "gp"
 
     num_startup: int = 5
-    random_fraction: float = 0.1
+    random_fraction: float = 0.25
     max_points: int = 300
 
     def __post_init__(self) -> None:
