@@ -34,7 +34,8 @@ format: install
 	$(BIN)/ruff check --fix .
 
 bench: install
-	$(BIN)/python -m benchmarks.overhead
+	$(BIN)/python -m benchmarks.overhead --quick
+	$(BIN)/python -m benchmarks.growth --quick
 	$(BIN)/python -m benchmarks.suggest --repeats 5
 	$(BIN)/python -m benchmarks.compare --seeds 3 --jobs 2 --peers optuna_tpe_hyperband,dehb
 

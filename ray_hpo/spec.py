@@ -33,8 +33,8 @@ class Spec:
     points_to_evaluate: the first configurations, flat and complete.
     warm_start: where the results are from that the searcher has been told at the beginning.  earlier: these results.
     verify_top, verify_seeds: how many of the best to train again, and how often each; see verification.py.
-    metric, mode, constraints: as in `tune_run`; together they are the `goals`.
     keep_checkpoints: of how many completed trials, the best, the last checkpoint is kept; None: of all.
+    metric, mode, constraints: as in `tune_run`; together they are the `goals`.
     verifies: in a verification the search's trials whose configurations these are, in turn.
     """
 
@@ -62,8 +62,8 @@ class Spec:
     verify_top: int = 0
     verify_seeds: int = 5
     verifies: Sequence[int] = ()
-    constraints: Mapping[str, str] = dataclasses.field(default_factory=dict)
     keep_checkpoints: int | None = None
+    constraints: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         goals = self.goals
@@ -132,14 +132,15 @@ class Spec:
     def experiment(self) -> Experiment:
         """The fold over this experiment's journal, with nothing folded in yet."""
         max_budget = self.problem().fidelity.max_budget
+        keep = None if self.keep_checkpoints is None else max(self.keep_checkpoints, self.verify_top)
         return Experiment(
             self.metric,
             self.mode,
             max_budget,
             self.resumable,
             self.algo.copies,
-            keep_checkpoints=None if self.keep_checkpoints is None else max(self.keep_checkpoints, self.verify_top),
             constraints=self.constraints,
+            keep_checkpoints=keep,
         )
 
     def to_json(self) -> dict[str, Any]:
