@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from strategies.searchers.sobol import Sobol as Sobol
     from strategies.searchers.tpe import TPE as TPE
 
+    from ray_hpo.command.command import Command as Command
     from ray_hpo.errors import (
         ExperimentLocked as ExperimentLocked,
         InvalidInput as InvalidInput,
@@ -91,6 +92,7 @@ _PUBLIC = {
     "strategies.searchers.random": "Random",
     "strategies.searchers.sobol": "Sobol",
     "strategies.searchers.tpe": "TPE",
+    "ray_hpo.command.command": "Command",
     "ray_hpo.errors": "ExperimentLocked InvalidInput JournalError MetricMissing RayHpoError",
     "ray_hpo.results": "Result load",
     "ray_hpo.simulation": "simulate",

@@ -50,7 +50,7 @@ class Spec:
     max_failures: int
     isolate: bool
     seed: int
-    trainable: Mapping[str, str] | None
+    trainable: Mapping[str, Any] | None
     resumable: bool
     points_to_evaluate: Sequence[Mapping[str, Any]] = ()
     warm_start: Sequence[str] = ()

@@ -13,12 +13,14 @@ from rich.console import Console
 
 from strategies.auto import DEFAULT_TRIALS, pick
 from strategies.points import first_points
-from strategies.registry import SEARCHERS, resolve_algo
+from strategies.registry import SEARCHERS, describe, resolve_algo
 from strategies.schedulers.base import Scheduler
 from strategies.searchers.base import Searcher
 from strategies.searchers.grid import Grid
 from strategies.space import SearchSpace
 
+from ray_hpo.command.command import Command
+from ray_hpo.command_algo import check_command, how_trials_run, suited
 from ray_hpo.drive import Limits, MakeExecutor, create, drive
 from ray_hpo.errors import InvalidInput
 from ray_hpo.executors.base import Executor
@@ -28,6 +30,7 @@ from ray_hpo.resources import normalise
 from ray_hpo.results import Result
 from ray_hpo.spaces import to_space
 from ray_hpo.spec import Spec, parse_duration
+from ray_hpo.summary import print_lines
 from ray_hpo.trainable_ref import import_trainable, reference_of, short_name
 from ray_hpo.warm_start import read_earlier
 from ray_hpo.worker.session import Setting
@@ -71,7 +74,8 @@ def tune_run(
         forbidden=[...])`,
             a dict of `ray.tune` domains, or a `ConfigSpace.ConfigurationSpace`.
         trainable: a function `train(config)` that calls `report`, or yields or returns its metrics; a function
-            `train(config, budget)`; a class with setup, step, save and load; or anything written for Ray Tune.
+            `train(config, budget)`; a class with setup, step, save and load; anything written for Ray Tune; or a
+            `Command`, a program to run.
             Without one, a function that runs a trainable is returned, which also serves as a decorator.
         metric, mode: which reported number to minimise ("min") or maximise ("max").
         algo: "random", "grid", "sobol", "kde", "tpe", "gp", "cmaes", "sh", "hyperband", "asha", "asha_stopping",
@@ -115,7 +119,9 @@ def tune_run(
         return lambda trainable: tune_run(space, trainable, **options)
     console = Console() if progress else None
     searched = to_space(space)
-    chosen = _choose_algo(algo, searched, max_budget, num_trials, max_concurrent, console)
+    if isinstance(trainable, Command):
+        check_command(trainable, searched, max_budget)
+    chosen = _choose_algo(algo, trainable, searched, max_budget, num_trials, max_concurrent, console)
     ends = (num_trials, time_limit, total_budget, chosen.default_trials, chosen.searcher.size(searched))
     if all(end is None for end in ends):
         num_trials = DEFAULT_TRIALS
@@ -139,7 +145,7 @@ def tune_run(
         verify_seeds=verify_seeds,
         seed=random.SystemRandom().randrange(2**31) if seed is None else seed,
         trainable=reference_of(trainable),
-        resumable=is_resumable(trainable),
+        resumable=is_resumable(trainable, chosen.pauses),
     )
     points = first_points(searched, points_to_evaluate, spec.seed)
     sources, earlier = read_earlier(warm_start, spec.problem(), chosen, metric, mode, fidelity)
@@ -181,7 +187,7 @@ def resume(
         _refuse_changes(spec.space, to_space(space))
     if trainable is None:
         trainable = import_trainable(spec.trainable, path)
-    if is_resumable(trainable) != spec.resumable:
+    if is_resumable(trainable, spec.algo.pauses) != spec.resumable:
         raise InvalidInput(
             "the trainable is of another kind than the recorded one: train(config) and train(config, budget)"
         )
@@ -194,22 +200,30 @@ def resume(
 
 def _choose_algo(
     algo: str | Searcher | Scheduler,
+    trainable: Any,
     space: SearchSpace,
     max_budget: float | None,
     num_trials: int | None,
     max_concurrent: int | None,
     console: Console | None,
 ) -> Scheduler:
-    note = None
+    notes = []
     if algo == "auto":
         algo, why = pick(space, max_budget, num_trials, max_concurrent)
-        note = f"algo: auto picked {algo} ({why})"
-    chosen = resolve_algo(algo)
+        chosen = resolve_algo(algo)
+        if isinstance(trainable, Command) and suited(chosen, trainable) is not chosen:
+            chosen = suited(chosen, trainable)
+            algo, why = describe(chosen), "early stopping of a command without :checkpoint: and :budget:"
+        notes.append(f"algo: auto picked {algo} ({why})")
+    else:
+        chosen = resolve_algo(algo)
     if space.prior.informed and not chosen.searcher.uses_priors and chosen.searcher.name != Grid.name:
         able = ", ".join(name for name, searcher in SEARCHERS.items() if searcher.uses_priors)
-        note = f"algo: {chosen.searcher.name} does not use the space's priors; these do: {able}"
-    if note and console is not None:
-        console.print(note, markup=False, highlight=False)
+        notes.append(f"algo: {chosen.searcher.name} does not use the space's priors; these do: {able}")
+    if isinstance(trainable, Command):
+        notes.append(how_trials_run(trainable, chosen))
+    if console is not None:
+        print_lines(console, notes)
     return chosen
 
 
@@ -237,7 +251,8 @@ def _check_parts(executor: str, spec: Spec, trainable: Any) -> None:
 
 def _executor(executor: str, trainable: Any) -> MakeExecutor:
     def make(folder: Path, spec: Spec) -> Executor:
-        setting = Setting(folder, spec.metric, spec.fidelity, spec.problem().fidelity.whole)
+        axis = spec.problem().fidelity
+        setting = Setting(folder, spec.metric, spec.fidelity, axis.whole, axis.max_budget, spec.resumable)
         if executor == "inline":
             from ray_hpo.executors.inline import InlineExecutor
 

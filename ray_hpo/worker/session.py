@@ -6,6 +6,7 @@ sleeps until the verdict arrives.
 
 from __future__ import annotations
 
+import math
 import os
 import queue
 import threading
@@ -51,13 +52,16 @@ class Setting:
     """What is the same for every trial of an experiment.
 
     folder: the experiment's.  fidelity: the metric that tells how far training is; None counts reports.
-    whole: budgets are whole numbers.
+    whole: budgets are whole numbers.  max_budget: that of a full training.
+    resumable: a trial goes on where it paused, or is never paused; if not, each milestone is trained from nothing.
     """
 
     folder: Path
     metric: str
     fidelity: str | None = None
     whole: bool = True
+    max_budget: float = math.inf
+    resumable: bool = True
 
 
 class Session:
@@ -81,7 +85,7 @@ class Session:
     ) -> None:
         """See `ray_hpo.report`. last: the trainable ends here, so that there is no verdict to wait for."""
         plain = plain_metrics(metrics)
-        self.report_at(self._next_step(plain), plain, checkpoint, last=last)
+        self.report_at(self.next_step(plain), plain, checkpoint, last=last)
 
     def report_at(
         self, step: float, metrics: Mapping[str, Any], checkpoint: CheckpointLike | None = None, *, last: bool = False
@@ -112,11 +116,16 @@ class Session:
     def checkpoint_is_due(self, metrics: Mapping[str, Any]) -> bool:
         """Whether a trainable that saves on demand should save with the report of `metrics`."""
         overdue = time.monotonic() - self._saved_at > SAVE_SECONDS
-        return overdue or self._next_step(plain_metrics(metrics)) >= self.until
+        return overdue or self.next_step(plain_metrics(metrics)) >= self.until
 
     def context(self) -> Context:
         folder = self._store.trial_folder(self.job.trial)
         return Context(self.job.trial, self.job.config, self.until, self._store.folder.name, folder, self.job.seed)
+
+    @property
+    def released(self) -> bool:
+        """Whether the trial is to end: for trainables that can tell before their next report."""
+        return self._released
 
     # ---- the runner's side ----
 
@@ -129,7 +138,8 @@ class Session:
         self._released = True
         self._verdict.release()
 
-    def _next_step(self, metrics: dict[str, Any]) -> float:
+    def next_step(self, metrics: Mapping[str, Any]) -> float:
+        """The step of a report of `metrics` that would come now."""
         name = self.setting.fidelity
         if name is None:
             return self.step + 1

@@ -1,0 +1,249 @@
+"""A command as the body of a trial: it is started, what it prints becomes reports, and it ends with the trial."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ray_hpo.command.command import Command
+from ray_hpo.command.epochs import Epochs
+from ray_hpo.command.placeholders import as_text, budget_text, fill, flat, names_in, shell_line
+from ray_hpo.command.process import CommandFailed, Process, ending
+from ray_hpo.command.sources import STREAMS, Source, make_source
+from ray_hpo.command.values import Values, line_values, regex_reader
+from ray_hpo.messages import Notice
+from ray_hpo.worker.session import Session, TrialReleased
+
+LOOK_SECONDS = (0.02, 0.2)  # between two looks at what it printed: while something comes, and when nothing does
+SETTLE_SECONDS = 2.0  # for a checkpoint that is written after its epoch was printed
+QUIET_SECONDS = 0.1  # a folder in which nothing changed for so long is complete
+TAIL_LINES = 20
+
+
+def run_command(command: Command, config: dict[str, Any], session: Session) -> None:
+    """Train `config` by running `command`, once, or where it is told a budget once for each milestone."""
+    trial = CommandTrial(command, config, session)
+    try:
+        while trial.run():
+            pass
+    finally:
+        trial.close()
+
+
+class CommandTrial:
+    """One trial of a command on this worker.
+
+    segmented: each run of the program goes to `:budget:`, the next milestone, and ends there by itself.
+    """
+
+    def __init__(self, command: Command, config: dict[str, Any], session: Session) -> None:
+        self._command = command
+        self._config = config
+        self._session = session
+        setting = session.setting
+        self._segmented = command.takes_budget and (command.saves or not setting.resumable)
+        folder = session.context().folder
+        self._stdout, self._stderr = folder / "stdout.log", folder / "stderr.log"
+        self._output = folder / "output"
+        self._checkpoint = folder / "checkpoint"
+        self._saved: Stamp = ()
+        self._told = False
+        for made in (folder, self._output):
+            made.mkdir(parents=True, exist_ok=True)
+        if command.saves:
+            self._restore(session.load_checkpoint())
+
+    def run(self) -> bool:
+        """Run the program up to its end, or to the trial's; whether there is more to run."""
+        session, command = self._session, self._command
+        values = self._values()
+        argv, variables = self._argv(values)
+        folder = self._folder(values)
+        source = self._source(values, folder)
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", **variables}
+        fidelity = session.setting.fidelity
+        epochs = Epochs({session.setting.metric} | ({fidelity} if fidelity else set()))
+        until, report = session.until, None
+        if self._segmented and not command.saves:
+            session.step = 0.0
+        with Process(argv, environment, folder, self._stdout, self._stderr, command.grace) as process:
+            for report in self._reports(source, epochs, process):
+                if not self._segmented or session.next_step(report) < until:
+                    self._report(report, process)
+        self._check(process.status or 0)
+        if report is None and not session.step:
+            self._end_without_metric(epochs)
+        elif report is not None and self._segmented:
+            session.report_at(until, report, self._checkpoint if command.saves and self._is_saved() else None)
+            return True
+        return False
+
+    def close(self) -> None:
+        """The working copy of the checkpoint is not needed any more."""
+        if self._command.saves:
+            shutil.rmtree(self._checkpoint, ignore_errors=True)
+
+    def _values(self) -> dict[str, str]:
+        """What placeholders stand for."""
+        session = self._session
+        stays = not self._segmented and session.setting.resumable  # it runs on until it is stopped
+        budget = session.setting.max_budget if stays else session.until
+        own = {
+            "budget": budget_text(budget),
+            "trial_id": str(session.job.trial),
+            "seed": str(session.job.seed),
+            "output": str(self._output),
+            "checkpoint": str(self._checkpoint),
+        }
+        return {**{name: as_text(value) for name, value in flat(self._config).items()}, **own}
+
+    def _argv(self, values: dict[str, str]) -> tuple[list[str], dict[str, str]]:
+        """The words to run, and variables for its environment."""
+        command = self._command
+        if command.shell:
+            line, names = shell_line(command.words[0])
+            return ["/bin/sh", "-c", line], {variable: values.get(name, "") for variable, name in names.items()}
+        words = fill(command.words, values)
+        if command.appends:
+            for name, value in flat(self._config).items():
+                words += [f"--{name}", as_text(value)]
+        return words, {}
+
+    def _source(self, values: dict[str, str], folder: Path) -> Source:
+        kind, path = self._command.source
+        patterns, metric = self._command.metric_regex, self._session.setting.metric
+        read_line = regex_reader(patterns, metric) if patterns else line_values
+        if kind in STREAMS:
+            return make_source(kind, self._stdout if kind == "stdout" else self._stderr, read_line)
+        return make_source(kind, folder / fill([path], values)[0], read_line)
+
+    def _folder(self, values: dict[str, str]) -> Path:
+        folder = Path(fill([self._command.folder], values)[0])
+        if names_in([self._command.folder]):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    # ---- reports and checkpoints ----
+
+    def _reports(self, source: Source, epochs: Epochs, process: Process) -> Iterator[Values]:
+        """Reports as they are printed, until the program is over and all that it printed is read.
+
+        Raises:
+            TrialReleased: the trial is to end.
+        """
+        pause = LOOK_SECONDS[0]
+        while True:
+            over = process.wait(pause)
+            if self._session.released:
+                raise TrialReleased
+            some = False
+            for values in source.read(last=over):
+                some = True
+                report = epochs.feed(values)
+                if report is not None:
+                    yield report
+            if over:
+                return
+            pause = LOOK_SECONDS[0] if some else min(2 * pause, LOOK_SECONDS[1])
+
+    def _report(self, report: Values, process: Process) -> None:
+        session = self._session
+        if not (self._command.saves and session.checkpoint_is_due(report)):
+            session.report(report)
+            return
+        self._settle(process)
+        process.suspend()  # so that the folder does not change while it is copied
+        if self._is_saved():
+            session.report(report, self._checkpoint)
+        else:
+            self._tell_missing()
+            session.report(report)
+        process.go_on()
+
+    def _settle(self, process: Process) -> None:
+        """Wait for the checkpoint of this epoch: some scripts save before they print, some after."""
+        give_up = time.monotonic() + SETTLE_SECONDS
+        while _stamp(self._checkpoint) == self._saved and time.monotonic() < give_up and not process.wait(0.02):
+            pass
+        stamp, since = _stamp(self._checkpoint), time.monotonic()
+        while time.monotonic() - since < QUIET_SECONDS and time.monotonic() < give_up and not process.wait(0.02):
+            now = _stamp(self._checkpoint)
+            if now != stamp:
+                stamp, since = now, time.monotonic()
+        self._saved = _stamp(self._checkpoint)
+
+    def _is_saved(self) -> bool:
+        return any(self._checkpoint.iterdir())
+
+    def _tell_missing(self) -> None:
+        if not self._told:
+            self._told = True
+            text = "wrote nothing into :checkpoint: yet; if it is paused, it starts from nothing"
+            self._session.messages.put(Notice(self._session.job.trial, text))
+
+    def _restore(self, saved: object) -> None:
+        shutil.rmtree(self._checkpoint, ignore_errors=True)
+        if isinstance(saved, Path):
+            shutil.copytree(saved, self._checkpoint)
+        else:
+            self._checkpoint.mkdir(parents=True)
+        self._saved = _stamp(self._checkpoint)
+
+    # ---- how it ended ----
+
+    def _check(self, status: int) -> None:
+        """
+        Raises:
+            CommandFailed: it ended with an error.
+        """
+        how = ending(status)
+        if how:
+            lines = _tail(self._stderr) or _tail(self._stdout)
+            last = f": {lines[-1].strip()}" if lines else ""
+            raise CommandFailed(how + last, "\n".join(lines))
+
+    def _end_without_metric(self, epochs: Epochs) -> None:
+        """Report what there is instead, which the driver takes as the wrong metric.
+
+        Raises:
+            CommandFailed: there is nothing, or the metric is elsewhere.
+        """
+        where, missing = self._command.metrics_from, sorted(epochs.needed - epochs.seen.keys())
+        if self._command.metric_regex:
+            raise CommandFailed(f"metric_regex finds no {missing[0]} in {where}", "\n".join(_tail(self._stdout)))
+        if where == "stdout" and any(missing[0] in line_values(line) for line in _tail(self._stderr)):
+            raise CommandFailed(f"no {missing[0]} in stdout, but in stderr: metrics_from='stderr' reads it there")
+        if not epochs.pending:
+            text = f"no {missing[0]} in {where}: nothing like key=value, key: value or JSON is there"
+            raise CommandFailed(text, "\n".join(_tail(self._stdout)))
+        self._session.report_at(1.0, epochs.pending, last=True)
+
+
+Stamp = tuple[tuple[str, int, int], ...]
+
+
+def _stamp(folder: Path) -> Stamp:
+    """What is in a folder, and when it was written; changes with it."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        try:
+            status = path.lstat()
+        except OSError:
+            continue
+        found.append((str(path), status.st_mtime_ns, status.st_size))
+    return tuple(found)
+
+
+def _tail(path: Path) -> list[str]:
+    """The last lines of a file that are not empty."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, path.stat().st_size - 100 * TAIL_LINES))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return []
+    return [line for line in text.splitlines() if line.strip()][-TAIL_LINES:]
