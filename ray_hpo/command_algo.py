@@ -39,7 +39,9 @@ def how_trials_run(command: Command, algo: Scheduler) -> str:
     if command.saves:
         return "command: a trial that is paused goes on from what it wrote into :checkpoint:"
     if command.takes_budget:
-        return "command: no :checkpoint: in it, so a trial that is promoted runs again from nothing to a bigger :budget:"
+        return (
+            "command: no :checkpoint: in it, so a trial that is promoted runs again from nothing to a bigger :budget:"
+        )
     return (
         "command: neither :checkpoint: nor :budget: in it, so a trial that is promoted runs again from nothing; "
         "algo=asha_stopping would run each once"

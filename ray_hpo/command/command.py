@@ -64,7 +64,9 @@ class Command:
             object.__setattr__(self, "folder", os.path.abspath(os.path.expanduser(self.folder)))
         if self.shell and in_single_quotes(words[0]):
             name = in_single_quotes(words[0])[0]
-            raise InvalidInput(f"command: :{name}: stands in single quotes, where a shell looks at nothing; use double ones")
+            raise InvalidInput(
+                f"command: :{name}: stands in single quotes, where a shell looks at nothing; use double ones"
+            )
         if not 0 < self.grace <= LONGEST_GRACE:
             raise InvalidInput(f"grace must be seconds above 0, at most {LONGEST_GRACE:g}; got grace={self.grace!r}")
         regex_reader(self.metric_regex, "")
@@ -111,7 +113,9 @@ class Command:
         """
         for name in parameters:
             if name in RESERVED:
-                raise InvalidInput(f"parameter {name!r}: the placeholder :{name}: is {RESERVED[name]}; give another name")
+                raise InvalidInput(
+                    f"parameter {name!r}: the placeholder :{name}: is {RESERVED[name]}; give another name"
+                )
         for name in self.names:
             if name not in RESERVED and name not in parameters:
                 near = near_matches(name, [*parameters, *RESERVED])

@@ -44,7 +44,7 @@ def fill(words: Sequence[str], values: Mapping[str, str]) -> list[str]:
 
 
 def shell_line(line: str) -> tuple[str, dict[str, str]]:
-    """A line for a shell in which each `:name:` is a variable; and the variables, name of the variable -> placeholder."""
+    """A line for a shell in which each `:name:` is a variable; and name of the variable -> name of the placeholder."""
     variables: dict[str, str] = {}
 
     def variable(match: re.Match[str]) -> str:

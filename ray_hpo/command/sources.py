@@ -67,8 +67,7 @@ class CsvSource:
         if len(rows) < self._rows:
             self._rows = 0
         new, self._rows = rows[self._rows :], len(rows)
-        for row in new:
-            yield row
+        yield from new
 
 
 def json_source(path: Path) -> TextSource:
@@ -102,7 +101,10 @@ def _rows(path: Path, complete: bool) -> list[Values]:
     if complete:
         text = text[: text.rfind("\n") + 1]
     rows = csv.DictReader(io.StringIO(text))
-    return [{key: value for key, text in row.items() if key and isinstance(text, str) and (value := cell(text)) is not None} for row in rows]
+    return [
+        {key: value for key, text in row.items() if key and isinstance(text, str) and (value := cell(text)) is not None}
+        for row in rows
+    ]
 
 
 def _chunks(path: Path, offset: int) -> Iterator[bytes]:

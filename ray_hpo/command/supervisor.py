@@ -1,10 +1,10 @@
 """Runs one command and leaves nothing of it behind, however the worker that asked for it ends.
 
 Started as a script: `python -I -S supervisor.py JOB`, JOB in JSON: argv, folder, stdout, stderr, grace. It leaves
-its parent at once, lest it be killed with the worker. Reads from standard input: b"p" suspends the command, b"c" lets it
-go on, b"s" and the end of the input, which is the end of the worker, stop it. Writes lines to standard output:
-"started PID", "suspended", "failed WHY" where it cannot be started, and at last "exited STATUS" (as in os.waitpid), when
-no process that came of it is left.
+its parent at once, lest it be killed with the worker. Reads from standard input: b"p" suspends the command, b"c" lets
+it go on, b"s" and the end of the input, which is the end of the worker, stop it. Writes lines to standard output:
+"started PID", "suspended", "failed WHY" where it cannot be started, and at last "exited STATUS" (as in os.waitpid),
+when no process that came of it is left.
 
 To stop is SIGTERM to all processes that came of the command, and SIGKILL to those that are left after `grace` seconds.
 On Linux these are found by being this process's descendants, whatever sessions they made for themselves; elsewhere they
@@ -90,15 +90,16 @@ def _watch(child: int, grace: float, wake: int, stopping: list[int]) -> int:
         ended = _reap()
         status = ended.get(child, status)
         left = _left(child, status is not None)
-        group = [-child] if status is None else []  # later it may be somebody else's
+        group = [-child] if _group_is_ours(child, status, left) else []
         if status is not None and not left:
             return status
         if deadline is None and (stopping or status is not None):
             deadline = time.monotonic() + grace
-            _send(signal.SIGTERM, [*group, *left])
-            _send(signal.SIGCONT, [*group, *left])
+            each_once = group + _outside(child, left)  # a second SIGTERM would cut off who is about to end
+            _send(signal.SIGTERM, each_once)
+            _send(signal.SIGCONT, each_once)
         if deadline is not None and time.monotonic() >= deadline:
-            _send(signal.SIGKILL, [*group, *left])
+            _send(signal.SIGKILL, left)
         ready, _, _ = select.select(inputs, [], [], None if deadline is None else STEP_SECONDS)
         if wake in ready:
             os.read(wake, 1000)
@@ -118,7 +119,7 @@ def _watch(child: int, grace: float, wake: int, stopping: list[int]) -> int:
 
 def _reap() -> dict[int, int]:
     """Collect whoever ended: process id -> status."""
-    ended = {}
+    ended: dict[int, int] = {}
     while True:
         try:
             process, status = os.waitpid(-1, os.WNOHANG)
@@ -162,17 +163,33 @@ def _descendants() -> list[int]:
     return found
 
 
+def _group_is_ours(child: int, status: int | None, left: list[int]) -> bool:
+    """Whether the command's group is still there: when all of it are gone, its number may be somebody else's."""
+    return status is None or any(_group(process) == child for process in left)
+
+
+def _outside(child: int, processes: list[int]) -> list[int]:
+    return [process for process in processes if process > 0 and _group(process) != child]
+
+
+def _group(process: int) -> int:
+    try:
+        return os.getpgid(process)
+    except OSError:
+        return 0
+
+
 def _send(number: int, processes: list[int]) -> None:
     """Negative numbers are process groups."""
     for process in processes:
-        try:
+        try:  # noqa: SIM105  # contextlib would have to be imported
             os.kill(process, number)
         except (ProcessLookupError, PermissionError):
             pass
 
 
 def _say(line: str) -> None:
-    try:
+    try:  # noqa: SIM105
         os.write(1, (line + "\n").encode())
     except OSError:
         pass  # the worker is gone

@@ -80,7 +80,9 @@ def regex_reader(patterns: Sequence[str], metric: str) -> ReadLine:
         found: Values = {}
         for expression in compiled:
             for match in expression.finditer(line):
-                groups: Mapping[str, str | None] = match.groupdict() or {metric: match[1] if match.re.groups else match[0]}
+                groups: Mapping[str, str | None] = match.groupdict() or {
+                    metric: match[1] if match.re.groups else match[0]
+                }
                 found |= {name: value for name, text in groups.items() if (value := _maybe_number(text)) is not None}
         return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ class CommandTrial:
         with Process(argv, environment, folder, self._stdout, self._stderr, command.grace) as process:
             for report in self._reports(source, epochs, process):
                 if not self._segmented or session.next_step(report) < until:
-                    self._report(report, process)
+                    self._report(report, lambda: _new_reports(source, epochs, last=False), process)
         self._check(process.status or 0)
         if report is None and not session.step:
             self._end_without_metric(epochs)
@@ -141,27 +141,28 @@ class CommandTrial:
             if self._session.released:
                 raise TrialReleased
             some = False
-            for values in source.read(last=over):
+            for report in _new_reports(source, epochs, last=over):
                 some = True
-                report = epochs.feed(values)
-                if report is not None:
-                    yield report
+                yield report
             if over:
                 return
             pause = LOOK_SECONDS[0] if some else min(2 * pause, LOOK_SECONDS[1])
 
-    def _report(self, report: Values, process: Process) -> None:
+    def _report(self, report: Values, more: Callable[[], Iterable[Values]], process: Process) -> None:
+        """more: what was printed since and is not looked at yet."""
         session = self._session
         if not (self._command.saves and session.checkpoint_is_due(report)):
             session.report(report)
             return
         self._settle(process)
         process.suspend()  # so that the folder does not change while it is copied
-        if self._is_saved():
-            session.report(report, self._checkpoint)
-        else:
+        if not self._segmented:
+            for later in more():  # epochs of milliseconds: what is saved holds them already
+                session.report(report, last=True)
+                report = later
+        if not self._is_saved():
             self._tell_missing()
-            session.report(report)
+        session.report(report, self._checkpoint if self._is_saved() else None)
         process.go_on()
 
     def _settle(self, process: Process) -> None:
@@ -224,6 +225,13 @@ class CommandTrial:
 
 
 Stamp = tuple[tuple[str, int, int], ...]
+
+
+def _new_reports(source: Source, epochs: Epochs, last: bool) -> Iterator[Values]:
+    for values in source.read(last):
+        report = epochs.feed(values)
+        if report is not None:
+            yield report
 
 
 def _stamp(folder: Path) -> Stamp:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, strategies as st
 
 from ray_hpo.command.sources import CHUNK, Source, make_source
+from ray_hpo.command.tensorboard import scalars
 from ray_hpo.command.values import line_values
 
 
@@ -74,53 +77,45 @@ def test_rows_of_an_earlier_attempt_are_left_alone(tmp_path: Path) -> None:
     assert list(rows.read()) == [{"epoch": 1, "loss": 0.4}]
 
 
-def test_tensorboard(tmp_path: Path) -> None:
-    from tensorboardX import SummaryWriter
+# Written by tensorboardX 2.6.5: val/loss 0.5 at step 1, a text, val/loss 0.25 at step 2.
+EVENT_FILE = base64.b64decode(
+    "GAAAAAAAAACjf0siCXzOJK9pwNpBGg1icmFpbi5FdmVudDoyjm8z8x4AAAAAAAAA2dwSMgnVAyWvacDaQRABKhEKDwoIdmFsL2xv"
+    "c3MVAAAAP5yDA3s9AAAAAAAAAGBJ8ewJ10Ilr2nA2kEQASowCi4KEW5vdGUvdGV4dF9zdW1tYXJ5Qg8IBxIEEgIIAUIFaGVsbG9K"
+    "CAoGCgR0ZXh0JuQOlR4AAAAAAAAA2dwSMgmvSSWvacDaQRACKhEKDwoIdmFsL2xvc3MVAACAPpDMBnU="
+)
+LOSSES = [{"step": 1, "val/loss": 0.5}, {"step": 2, "val/loss": 0.25}]
 
-    with SummaryWriter(str(tmp_path / "old")) as writer:
-        writer.add_scalar("val/loss", 9.0, 0)
+
+def test_tensorboard(tmp_path: Path) -> None:
+    (tmp_path / "old.tfevents").write_bytes(EVENT_FILE)  # of an earlier attempt
     events = source("tensorboard", tmp_path)
-    assert list(events.read()) == []
-    with SummaryWriter(str(tmp_path / "new")) as writer:
-        writer.add_scalar("val/loss", 0.5, 1)
-        writer.add_text("note", "hello", 1)
-        writer.add_scalar("val/loss", 0.25, 2)
-    assert list(events.read()) == [{"step": 1, "val/loss": 0.5}, {"step": 2, "val/loss": 0.25}]
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "events.out.tfevents.1").write_bytes(EVENT_FILE)
+    assert list(events.read()) == LOSSES
     assert list(events.read(last=True)) == []
 
 
-@given(value=st.floats(allow_nan=False, width=32), double=st.booleans(), packed=st.booleans())
-def test_scalars_that_newer_writers_store_as_tensors(value: float, double: bool, packed: bool) -> None:
-    import struct
-
-    from tensorboardX.proto.event_pb2 import Event
-
-    from ray_hpo.command.tensorboard import scalars
-
-    event = Event(step=3)
-    tensor = event.summary.value.add(tag="loss").tensor
-    tensor.dtype = 2 if double else 1
-    if packed:
-        tensor.tensor_content = struct.pack("<d" if double else "<f", value)
-    else:
-        (tensor.double_val if double else tensor.float_val).append(value)
-    assert list(scalars(event)) == [{"step": 3, "loss": value}]
-
-
 def test_half_a_tensorboard_record_is_left_for_later(tmp_path: Path) -> None:
-    from tensorboardX import SummaryWriter
-
-    with SummaryWriter(str(tmp_path / "whole")) as writer:
-        writer.add_scalar("loss", 0.5, 1)
-    (whole,) = (tmp_path / "whole").iterdir()
-    data = whole.read_bytes()
-    growing = tmp_path / "growing"
-    growing.mkdir()
-    events = source("tensorboard", growing)
-    found: list[Any] = []
-    for end in range(0, len(data) + 1, 7):
-        (growing / "tfevents").write_bytes(data[:end])
+    events, found = source("tensorboard", tmp_path), []
+    for end in range(len(EVENT_FILE) + 1):
+        (tmp_path / "tfevents").write_bytes(EVENT_FILE[:end])
         found += events.read()
-    (growing / "tfevents").write_bytes(data)
-    found += events.read(last=True)
-    assert found == [{"step": 1, "loss": 0.5}]
+    assert found == LOSSES
+
+
+@pytest.mark.parametrize(
+    ("event", "values"),
+    [  # Events of tensorboardX's protobuf: float_val, tensor_content, double_val; a negative step
+        ("EAMqEgoQCgRsb3NzQggIASoEAACAPg==", {"step": 3, "loss": 0.25}),
+        ("EAMqEgoQCgRsb3NzQggIASIEAACAPg==", {"step": 3, "loss": 0.25}),
+        ("EAMqFgoUCgRsb3NzQgwIAjIImpmZmZmZub8=", {"step": 3, "loss": -0.1}),
+        ("EP///////////wEqFgoUCgRsb3NzQgwIAiIImpmZmZmZub8=", {"step": -1, "loss": -0.1}),
+    ],
+)
+def test_scalars_that_newer_writers_store_as_tensors(event: str, values: dict[str, Any]) -> None:
+    assert list(scalars(base64.b64decode(event))) == [values]
+
+
+@given(st.binary(max_size=60))
+def test_what_is_no_event_has_no_scalars(data: bytes) -> None:
+    list(scalars(data))

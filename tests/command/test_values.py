@@ -45,7 +45,7 @@ def test_values_of_a_line(line: str, values: dict[str, Any]) -> None:
 @given(st.floats(), st.sampled_from(["{}={}", "{}: {}", "xyz {} = {} - other: 1", "'{}': {},"]))
 def test_every_float_that_python_prints_is_read_back(value: float, form: str) -> None:
     read = line_values(form.format("val_loss", value))["val_loss"]
-    assert read == value or math.isnan(read) and math.isnan(value)
+    assert read == value or (math.isnan(read) and math.isnan(value))
 
 
 @given(st.text())
