@@ -26,7 +26,7 @@ from strategies.actions import (
 from strategies.strategy import Strategy
 
 from ray_hpo.budget import Budget
-from ray_hpo.errors import MetricMissing
+from ray_hpo.errors import MetricMissing, near_matches
 from ray_hpo.executors.base import Executor
 from ray_hpo.journal.journal import Event, Journal
 from ray_hpo.messages import AtMilestone, Crashed, Ended, Job, Message, Notice, Report, Saved
@@ -222,8 +222,10 @@ class Controller:
         """A trial is at its milestone, or at its end, without the metric."""
         metric, seen = self._experiment.metric, ", ".join(sorted(trial.metrics)) or "nothing"
         if trial.metrics and all(other.latest is None for other in self._experiment.trials):
+            near = near_matches(metric, trial.metrics)
             raise MetricMissing(
                 f"metric={metric!r} was not reported by trial {trial.number} up to {trial.step:g}; it reported {seen}"
+                + (f": {near}" if near.startswith("did you mean") else "")
             )
         what = f"never reported {metric!r}; it reported {seen}" if trial.metrics else "ended without a report"
         self._event("crashed", trial.number, {"cause": "user", "error": what, "traceback": ""})

@@ -121,7 +121,7 @@ def tune_run(
     searched = to_space(space)
     if isinstance(trainable, Command):
         check_command(trainable, searched, max_budget)
-    chosen = _choose_algo(algo, trainable, searched, max_budget, num_trials, max_concurrent, console)
+    chosen, notes = _choose_algo(algo, trainable, searched, max_budget, num_trials, max_concurrent)
     ends = (num_trials, time_limit, total_budget, chosen.default_trials, chosen.searcher.size(searched))
     if all(end is None for end in ends):
         num_trials = DEFAULT_TRIALS
@@ -152,6 +152,8 @@ def tune_run(
     spec = dataclasses.replace(spec, points_to_evaluate=points, warm_start=sources, earlier=earlier)
     _check_parts(executor, spec, trainable)
     folder = make_folder(storage, spec.name)
+    if console is not None:
+        print_lines(console, notes)
     create(folder, spec)
     return drive(folder, spec, _executor(executor, trainable), Limits(), console)
 
@@ -205,8 +207,8 @@ def _choose_algo(
     max_budget: float | None,
     num_trials: int | None,
     max_concurrent: int | None,
-    console: Console | None,
-) -> Scheduler:
+) -> tuple[Scheduler, list[str]]:
+    """The algorithm, and what a user should know of the choice."""
     notes = []
     if algo == "auto":
         algo, why = pick(space, max_budget, num_trials, max_concurrent)
@@ -222,9 +224,7 @@ def _choose_algo(
         notes.append(f"algo: {chosen.searcher.name} does not use the space's priors; these do: {able}")
     if isinstance(trainable, Command):
         notes.append(how_trials_run(trainable, chosen))
-    if console is not None:
-        print_lines(console, notes)
-    return chosen
+    return chosen, notes
 
 
 def _refuse_changes(recorded: SearchSpace, given: SearchSpace) -> None:
