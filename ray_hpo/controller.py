@@ -154,7 +154,7 @@ class Controller:
         if self._interrupted:
             return self._interrupted
         if self._out_of_time():
-            return self._budget.refuses(self._elapsed(), 0.0, 0.0)
+            return self._budget.refuses(self._elapsed(), 0.0, 0.0) or self._used_up()
         return "" if self._strategy.table.running else self._finished
 
     # ---- hearing ----
@@ -239,7 +239,8 @@ class Controller:
         """Why the budget does not allow `action`; empty if it does."""
         known = self._experiment
         done = known.origin(action.parent) if isinstance(action, Start) else known.trials[action.trial].until
-        return self._budget.refuses(self._elapsed(), known.granted, known.cost(done, action.until))
+        cost = known.cost(done, action.until)
+        return self._budget.refuses(self._elapsed(), known.granted, cost, known.in_vain) or self._used_up()
 
     def _note_missing_checkpoint(self, trial: Trial) -> None:
         """A copy of a trial that saved nothing trains on nothing, and takes longer."""
@@ -291,4 +292,8 @@ class Controller:
         return self._experiment.elapsed_at(self._executor.now())
 
     def _out_of_time(self) -> bool:
-        return self._budget.out_of_time(self._elapsed())
+        return self._budget.out_of_time(self._elapsed()) or bool(self._used_up())
+
+    def _used_up(self) -> str:
+        """Which limit on the trials' time on workers is reached; empty if none is."""
+        return self._budget.used_up(lambda: self._experiment.worker_seconds(self._executor.now()))

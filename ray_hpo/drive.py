@@ -48,6 +48,9 @@ class Limits:
     num_trials: int | None = None
     time_limit: float | None = None
     total_budget: float | None = None
+    gpu_hours: float | None = None
+    cost: float | None = None
+    patience: int | None = None
 
     def check(self, spec: Spec) -> None:
         """
@@ -132,7 +135,7 @@ def _session(folder: Path, spec: Spec, make_executor: MakeExecutor, limits: Limi
     try:
         if not experiment.records:  # a driver that died at once has not even noted the limits
             limits = limits.filled(spec)
-        budget = _open_session(experiment, journal, executor.now(), limits)
+        budget = _open_session(spec, experiment, journal, executor.now(), limits)
         strategy = Strategy.rebuild(spec.algo, spec.problem(), experiment.records)
         return _run(spec, experiment, strategy, executor, journal, budget, store, console)
     finally:
@@ -186,23 +189,21 @@ def _run(
 def _expected_budget(spec: Spec, experiment: Experiment, budget: Budget, workers: int) -> float | None:
     """Units of fidelity that the experiment will have cost at its end; None where there is no telling."""
     to_come = planned_budget(spec.algo, spec.problem(), experiment.records, workers)
-    planned = math.inf if to_come is None or not spec.resumable else experiment.granted + to_come
+    planned = math.inf if to_come is None else experiment.granted + to_come
     expected = min(planned, math.inf if budget.total_budget is None else budget.total_budget)
     return expected if math.isfinite(expected) else None
 
 
-def _open_session(experiment: Experiment, journal: Journal, now: float, limits: Limits) -> Budget:
+def _open_session(spec: Spec, experiment: Experiment, journal: Journal, now: float, limits: Limits) -> Budget:
     """Note that a session begins, and what it changes; return the budget that holds from now on."""
     note: list[tuple[str, dict[str, Any]]] = [("session", {"pid": os.getpid(), "host": socket.gethostname()})]
     if limits.num_trials is not None:
         note.append(("limit", {"num_trials": limits.num_trials}))
-    if limits.time_limit is not None or limits.total_budget is not None:
-        old = experiment.budget
-        grown = {
-            "time_limit": limits.time_limit or old.time_limit,
-            "total_budget": limits.total_budget or old.total_budget,
-        }
-        note.append(("budget", grown))
+    given = {name: value for name, value in dataclasses.asdict(limits).items() if name != "num_trials"}
+    given = {name: value for name, value in given.items() if value is not None}
+    if given:
+        rates = {"gpus": spec.resources.get("GPU", 0.0), "price": spec.price_per_hour or 0.0}
+        note.append(("budget", {**dataclasses.asdict(experiment.budget), **rates, **given}))
     for kind, body in note:
         journal.event(Event(now, kind, None, body))
         experiment.apply(now, kind, None, body)

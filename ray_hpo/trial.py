@@ -88,6 +88,8 @@ class Experiment:
         self.closed = ""  # why the last session ended; empty while it runs, or after a crash
         self.elapsed = 0.0  # seconds of all sessions
         self.granted = 0.0  # units of fidelity handed out to trials
+        self.in_vain = 0  # trials that have ended since the best became better
+        self._best = (math.inf, math.inf, -1)  # the standing of the best so far
         self._last_time: float | None = None
         self._uses: Counter[str] = Counter()  # path of a checkpoint -> how often trials refer to it
 
@@ -142,6 +144,15 @@ class Experiment:
         """Seconds of all sessions up to `time`."""
         since_last = 0.0 if self._last_time is None else max(0.0, time - self._last_time)
         return self.elapsed + since_last
+
+    def worker_seconds(self, time: float) -> float:
+        """Seconds that trials have been on workers up to `time`, all together."""
+        return sum(t.seconds + (max(0.0, time - t.begun) if t.state == "running" else 0.0) for t in self.trials)
+
+    @property
+    def last_time(self) -> float:
+        """When something was last heard of: time of the executor's clock; 0 before the beginning."""
+        return max((time for t in self.trials for time, _ in t.decisions[-1:]), default=0.0)
 
     def tick(self, time: float) -> None:
         """Time passed while a driver was at work."""
@@ -199,19 +210,28 @@ class Experiment:
                 self._grant(row, record.until, time)
             case Reached():
                 row.fidelity, row.value, row.error = record.fidelity, row.latest, ""
+                self._note_standing(row)
                 if self.copies:
                     row.at_milestone = self._refer(row.at_milestone, row.checkpoint)
             case Failed():
+                self.in_vain += row.number != self._best[2]
                 self._leave(row, "failed", time)
                 row.why = row.error
                 row.at_milestone = self._refer(row.at_milestone, None)
             case Pause():
                 self._leave(row, "paused", time)
             case Stop():
+                self.in_vain += row.number != self._best[2]
                 self._leave(row, "completed" if row.until >= self.max_budget else "stopped", time)
                 row.at_milestone = self._refer(row.at_milestone, None)
                 if row.state == "stopped":  # it will not be needed again, and disks fill up
                     row.checkpoint = self._refer(row.checkpoint, None)
+
+    def _note_standing(self, row: Trial) -> None:
+        if row.value is not None and math.isfinite(row.value):
+            standing = self._standing(row)
+            if standing[:2] < self._best[:2]:
+                self._best, self.in_vain = standing, 0
 
     def _inherit(self, row: Trial) -> None:
         """A trial with a parent begins as the parent was at its last milestone."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import random
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +27,7 @@ from ray_hpo.errors import InvalidInput
 from ray_hpo.executors.base import Executor
 from ray_hpo.folder import choose_name, existing_folder, make_folder
 from ray_hpo.journal import read_spec
+from ray_hpo.plan import Plan, make_plan
 from ray_hpo.resources import normalise
 from ray_hpo.results import Result
 from ray_hpo.spaces import to_space
@@ -52,6 +54,10 @@ def tune_run(
     num_trials: int | None = None,
     time_limit: float | str | None = None,
     total_budget: float | None = None,
+    gpu_hours: float | None = None,
+    cost: float | None = None,
+    price_per_hour: float | None = None,
+    patience: int | None = None,
     resources: Mapping[str, float] | None = None,
     max_concurrent: int | None = None,
     max_failures: int = 0,
@@ -66,6 +72,7 @@ def tune_run(
     isolate: bool = False,
     executor: ExecutorName = "ray",
     progress: bool = True,
+    dry_run: bool = False,
 ) -> Any:
     """Find a good configuration of `trainable`, on Ray.
 
@@ -88,6 +95,9 @@ def tune_run(
         num_trials, time_limit, total_budget: limits, whichever comes first: configurations; seconds or "1h30m"; units
             of budget over all trials. Without any, 100 trials. For "pbt" num_trials is the size of the population
             (default 20): the copies that replace its members do not count.
+        gpu_hours, cost, price_per_hour: more limits: hours of trials on workers times their GPUs; and what these cost,
+            with the price of a GPU for an hour (of a trial's worker, where it has no GPU).
+        patience: end when so many trials in a row have ended without a new best.
         points_to_evaluate: configurations, nested as the space is, that are tried first, in this order, before the
             searcher is asked; it sees what came of them. What one leaves out is drawn at random, whatever `algo` is.
         warm_start: earlier experiments (folders, or Results) of the same metric, whose results the searcher is told at
@@ -105,6 +115,7 @@ def tune_run(
         isolate: give each trial a fresh process.
         executor: "ray", or "inline" for one trial at a time in this process, for debugging.
         progress: show the run on standard output.
+        dry_run: start nothing; return, and show, the `Plan`: rungs, trials, budget.
 
     Returns:
         A `Result`, whether it ran to its end or was interrupted (Ctrl-C once stops in order); without `trainable`, a
@@ -122,7 +133,16 @@ def tune_run(
     if isinstance(trainable, Command):
         check_command(trainable, searched, max_budget)
     chosen, notes = _choose_algo(algo, trainable, searched, max_budget, num_trials, max_concurrent)
-    ends = (num_trials, time_limit, total_budget, chosen.default_trials, chosen.searcher.size(searched))
+    ends = (
+        num_trials,
+        time_limit,
+        total_budget,
+        gpu_hours,
+        cost,
+        patience,
+        chosen.default_trials,
+        chosen.searcher.size(searched),
+    )
     if all(end is None for end in ends):
         num_trials = DEFAULT_TRIALS
     spec = Spec(
@@ -143,6 +163,10 @@ def tune_run(
         isolate=isolate,
         verify_top=verify_top,
         verify_seeds=verify_seeds,
+        gpu_hours=gpu_hours,
+        cost=cost,
+        price_per_hour=price_per_hour,
+        patience=patience,
         seed=random.SystemRandom().randrange(2**31) if seed is None else seed,
         trainable=reference_of(trainable),
         resumable=is_resumable(trainable, chosen.pauses),
@@ -151,6 +175,8 @@ def tune_run(
     sources, earlier = read_earlier(warm_start, spec.problem(), chosen, metric, mode, fidelity)
     spec = dataclasses.replace(spec, points_to_evaluate=points, warm_start=sources, earlier=earlier)
     _check_parts(executor, spec, trainable)
+    if dry_run:
+        return _plan(spec, executor, notes, console)
     folder = make_folder(storage, spec.name)
     if console is not None:
         print_lines(console, notes)
@@ -165,6 +191,9 @@ def resume(
     num_trials: int | None = None,
     time_limit: float | str | None = None,
     total_budget: float | None = None,
+    gpu_hours: float | None = None,
+    cost: float | None = None,
+    patience: int | None = None,
     space: Any = None,
     executor: ExecutorName = "ray",
     progress: bool = True,
@@ -174,8 +203,8 @@ def resume(
     Args:
         path: the experiment's folder.
         trainable: default: import what the journal names.
-        num_trials, time_limit, total_budget: new limits over all sessions together, larger than before; default: as
-        they were.
+        num_trials, time_limit, total_budget, gpu_hours, cost, patience: new limits over all sessions together, larger
+        than before; default: as they were.
         space: only to make sure that the space is still the recorded one.
 
     Raises:
@@ -193,7 +222,7 @@ def resume(
         raise InvalidInput(
             "the trainable is of another kind than the recorded one: train(config) and train(config, budget)"
         )
-    limits = Limits(num_trials, parse_duration(time_limit), total_budget)
+    limits = Limits(num_trials, parse_duration(time_limit), total_budget, gpu_hours, cost, patience)
     limits.check(spec)
     _check_parts(executor, spec, trainable)
     console = Console() if progress else None
@@ -225,6 +254,18 @@ def _choose_algo(
     if isinstance(trainable, Command):
         notes.append(how_trials_run(trainable, chosen))
     return chosen, notes
+
+
+def _plan(spec: Spec, executor: str, notes: list[str], console: Console | None) -> Plan:
+    workers = 1
+    if executor == "ray":
+        from ray_hpo.executors.ray.cluster import capacity
+
+        workers = min(capacity(spec.resources), spec.max_concurrent or sys.maxsize)
+    plan = make_plan(spec, workers)
+    if console is not None:
+        print_lines(console, [*notes, *plan.lines()])
+    return plan
 
 
 def _refuse_changes(recorded: SearchSpace, given: SearchSpace) -> None:

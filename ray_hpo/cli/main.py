@@ -8,11 +8,11 @@ import sys
 import typer
 
 from ray_hpo.cli import run  # isort: skip  # the first in the help
-from ray_hpo.cli import init, inspect, logs
+from ray_hpo.cli import init, inspect, logs, plan
 from ray_hpo.cli.app import app
 from ray_hpo.errors import InvalidInput, RayHpoError
 
-__all__ = ["init", "inspect", "logs", "main", "run"]
+__all__ = ["init", "inspect", "logs", "main", "plan", "run"]
 
 
 def main() -> None:

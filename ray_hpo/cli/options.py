@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
@@ -73,6 +73,12 @@ class SweepOptions:
     total_budget: Annotated[
         float | None, _option("Units of budget (epochs) over all trials.", _BUDGET, parser=_number, metavar="NUMBER")
     ] = None
+    gpu_hours: Annotated[float | None, _option("Hours of trials on workers, times their GPUs.", _BUDGET)] = None
+    cost: Annotated[float | None, _option("What that may cost, with --price-per-hour.", _BUDGET)] = None
+    price_per_hour: Annotated[
+        float | None, _option("The price of a GPU for an hour; of a trial's worker, where it has none.", _BUDGET)
+    ] = None
+    patience: Annotated[int | None, _option("Trials in a row that end without a new best.", _BUDGET)] = None
     verify_top: Annotated[int | None, _option("Train the best so many again, with other :seed:s.", _BUDGET)] = None
     verify_seeds: Annotated[int | None, _option("How often each (default 5).", _BUDGET)] = None
 
@@ -111,7 +117,7 @@ class SweepOptions:
         Raises:
             InvalidInput: a --param cannot be read, or comes twice.
         """
-        own = ("param", "cpu", "gpu", "executor", "quiet", "as_json")
+        own = ("param", "cpu", "gpu", "executor", "quiet", "as_json", "seconds", "measure")
         given = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in own}
         given = {name: value for name, value in given.items() if value not in (None, [], False)}
         parameters: dict[str, Any] = {}
@@ -126,18 +132,36 @@ class SweepOptions:
         return {**given, **({"resources": resources} if resources else {})}
 
 
+_PLAN = "The plan"
+
+
+@dataclass(frozen=True)
+class PlanOptions(SweepOptions):
+    """What may be said to `ray-hpo plan` on top."""
+
+    seconds: Annotated[
+        float | None, _option("What one unit of budget (an epoch) of a trial takes.", _PLAN, "--seconds-per-epoch")
+    ] = None
+    measure: Annotated[
+        bool, _option("Run one trial to its first milestone here, and take its time.", _PLAN, "--measure")
+    ] = False
+
+
 Words = Annotated[
     list[str] | None,
     typer.Argument(metavar="[SWEEP.yaml | -- COMMAND ...]", help="A sweep file; or the command, after --."),
 ]
 
 
-def with_options(run: Callable[[list[str], SweepOptions], None], **fixed: Any) -> Callable[..., None]:
-    """`run` as a function with a parameter for each option but those that are `fixed`."""
-    hints = get_type_hints(SweepOptions, include_extras=True)
+O = TypeVar("O", bound=SweepOptions)
+
+
+def with_options(run: Callable[[list[str], O], None], kind_of: type[O], **fixed: Any) -> Callable[..., None]:
+    """`run` as a function with a parameter for each option of `kind_of` but those that are `fixed`."""
+    hints = get_type_hints(kind_of, include_extras=True)
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [inspect.Parameter("words", kind, default=None, annotation=Words)]
-    for option in dataclasses.fields(SweepOptions):
+    for option in dataclasses.fields(kind_of):
         if option.name not in fixed:
             parameters.append(
                 inspect.Parameter(option.name, kind, default=option.default, annotation=hints[option.name])
@@ -145,7 +169,7 @@ def with_options(run: Callable[[list[str], SweepOptions], None], **fixed: Any) -
 
     def command(**given: Any) -> None:
         words: list[str] = given.pop("words") or []
-        run(words, SweepOptions(**{**given, **fixed}))
+        run(words, kind_of(**{**given, **fixed}))
 
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what typer reads
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

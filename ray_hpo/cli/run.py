@@ -84,7 +84,7 @@ def the_sweep(words: list[str], options: SweepOptions) -> tuple[Any, list[str]]:
 
 
 app.command("run", help=RUN_HELP, rich_help_panel=SWEEP, context_settings=_SETTINGS, no_args_is_help=True)(
-    with_options(run_sweep)
+    with_options(run_sweep, SweepOptions)
 )
 for _name, _algo, _help in (
     ("grid", "grid", "Try all combinations of the parameters' values (5 of each range)."),
@@ -93,7 +93,7 @@ for _name, _algo, _help in (
 ):
     _example = f"\n\n\b\nray-hpo {_name} -p lr=0.001,0.01,0.1 -p layers=1,2,3,4 --metric val_loss -- python train.py"
     app.command(_name, help=_help + _example, rich_help_panel=SWEEP, context_settings=_SETTINGS, no_args_is_help=True)(
-        with_options(run_sweep, algo=_algo)
+        with_options(run_sweep, SweepOptions, algo=_algo)
     )
 
 
@@ -103,10 +103,15 @@ def resume(
     num_trials: Annotated[int | None, typer.Option(help="Trials in all, those that have run included.")] = None,
     time_limit: Annotated[str | None, typer.Option(help='Time in all, as "1h30m".')] = None,
     total_budget: Annotated[float | None, typer.Option(help="Units of budget in all.")] = None,
+    gpu_hours: Annotated[float | None, typer.Option(help="GPU-hours in all.")] = None,
+    cost: Annotated[float | None, typer.Option(help="Cost in all, at the recorded price.")] = None,
+    patience: Annotated[int | None, typer.Option(help="Trials in a row that end without a new best.")] = None,
     executor: Annotated[str, typer.Option(help="ray, or inline: one trial at a time, no Ray.")] = "ray",
 ) -> None:
     """Go on with an experiment where it stands, with its recorded trainable or command."""
     from ray_hpo.tune import resume as go_on
 
     chosen: Any = executor
-    finish(go_on(path, num_trials=num_trials, time_limit=time_limit, total_budget=total_budget, executor=chosen))
+    limits: dict[str, Any] = {"gpu_hours": gpu_hours, "cost": cost, "patience": patience}
+    limits |= {"num_trials": num_trials, "time_limit": time_limit, "total_budget": total_budget}
+    finish(go_on(path, executor=chosen, **limits))
