@@ -128,6 +128,8 @@ def test_a_sweep_file_and_options_that_change_it(ray_hpo_command: CommandLine) -
     Path("sweep.yaml").write_text(FILE.format(python=sys.executable))
     assert ray_hpo_command("run", "sweep.yaml", *HERE).code == 0
     assert len(configs()) == 2
+    assert ray_hpo_command("run", "-q", *HERE[:-1], "third", "sweep.yaml", "-n", 1).code == 0
+    assert len(configs("third")) == 1
     more = ("--num-trials", 3, "-p", "lr=0.5", *HERE[:-1], "again")
     assert ray_hpo_command("run", "sweep.yaml", *more).code == 0
     assert configs("again") == [{"lr": 0.5}] * 3

@@ -14,6 +14,9 @@ from ray_hpo.errors import InvalidInput, RayHpoError
 
 __all__ = ["init", "inspect", "logs", "main", "plan", "run"]
 
+YAML = (".yaml", ".yml")
+FLAGS = ("-q", "--quiet", "--json", "--shell", "--measure")
+
 
 def main() -> None:
     """Run the command line; a user's mistake is one line on standard error and exit code 2, a failure 1."""
@@ -32,8 +35,13 @@ def main() -> None:
 
 def _sweep_file_last(arguments: list[str]) -> list[str]:
     """`run sweep.yaml --seed 1` with the options first: behind the first word all would belong to a command."""
-    if len(arguments) > 2 and arguments[0] in ("run", "plan") and arguments[1].endswith((".yaml", ".yml")):
-        return [arguments[0], *arguments[2:], arguments[1]]
+    if arguments[:1] not in (["run"], ["plan"]):
+        return arguments
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    for i, word in enumerate(options[1:], 1):
+        is_value = options[i - 1].startswith("-") and options[i - 1] not in FLAGS
+        if word.endswith(YAML) and not is_value:
+            return [*arguments[:i], *arguments[i + 1 :], word]
     return arguments
 
 

@@ -10,15 +10,21 @@ _ESCAPES = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")  # colours, cursor movements
 
 
 class Lines:
-    """Feed bytes as they come, get the lines that they complete. Holds one unfinished line, at most `LONGEST` bytes."""
+    """Feed bytes as they come, get the lines that they complete. Holds one unfinished line, at most `LONGEST` bytes.
 
-    def __init__(self) -> None:
+    wanted: bytes in which this finds nothing are passed over at once; programs print a lot.
+    """
+
+    def __init__(self, wanted: re.Pattern[bytes] | None = None) -> None:
         self._rest = b""
+        self._wanted = wanted
 
     def feed(self, data: bytes) -> list[str]:
-        *done, rest = (self._rest + data).split(b"\n")
+        done, newline, rest = (self._rest + data).rpartition(b"\n")
         self._rest = _last_written(rest)[-LONGEST:]
-        return [_text(line) for line in done]
+        if not newline or (self._wanted is not None and not self._wanted.search(done)):
+            return []
+        return [_text(line) for line in done.split(b"\n")]
 
     def finish(self) -> list[str]:
         """The last line, if it lacks its end."""

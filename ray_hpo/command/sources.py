@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
 from ray_hpo.command.lines import Lines
-from ray_hpo.command.values import ReadLine, Values, cell, json_values
+from ray_hpo.command.values import ReadLine, Values, cell, json_values, line_values
 
-CHUNK = 1 << 20  # bytes read at a time, whatever the program prints
+CHUNK = 1 << 16  # bytes read at a time, whatever the program prints
 
 
 class Source(Protocol):
@@ -29,11 +30,11 @@ class TextSource:
         self._path = path
         self._read_line = read_line
         self._offset = _size(path)
-        self._lines = Lines()
+        self._lines = Lines(_WANTED.get(read_line))
 
     def read(self, last: bool = False) -> Iterator[Values]:
         if _size(self._path) < self._offset:  # written anew
-            self._offset, self._lines = 0, Lines()
+            self._offset, self._lines = 0, Lines(_WANTED.get(self._read_line))
         for chunk in _chunks(self._path, self._offset):
             self._offset += len(chunk)
             yield from self._values(self._lines.feed(chunk))
@@ -45,6 +46,13 @@ class TextSource:
             values = self._read_line(line)
             if values:
                 yield values
+
+
+# what a line must have in it for these to find anything
+_WANTED: dict[ReadLine, re.Pattern[bytes]] = {
+    line_values: re.compile(rb"[=:]|epoch|step|iteration", re.IGNORECASE),
+    json_values: re.compile(rb"\{"),
+}
 
 
 class CsvSource:

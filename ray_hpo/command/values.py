@@ -35,9 +35,8 @@ def line_values(line: str) -> Values:
     found: Values = {}
     if "=" in line or ":" in line:
         found = {match[1]: number(match[2]) for match in _PAIR.finditer(line)}
-    if found or "poch" in line or "POCH" in line:
-        for match in _COUNTED.finditer(line):
-            found.setdefault(match[1].lower(), int(match[2]))
+    for match in _COUNTED.finditer(line):
+        found.setdefault(match[1].lower(), int(match[2]))
     return found
 
 

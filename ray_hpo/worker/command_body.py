@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
@@ -50,7 +51,7 @@ class CommandTrial:
         self._stdout, self._stderr = folder / "stdout.log", folder / "stderr.log"
         self._output = folder / "output"
         self._checkpoint = folder / "checkpoint"
-        self._saved: Stamp = ()
+        self._printed, self._printed_before = self._stdout, 0.0  # where epochs appear, and when the last one did
         self._told = False
         for made in (folder, self._output):
             made.mkdir(parents=True, exist_ok=True)
@@ -68,6 +69,7 @@ class CommandTrial:
         fidelity = session.setting.fidelity
         epochs = Epochs({session.setting.metric} | ({fidelity} if fidelity else set()))
         until, report = session.until, None
+        self._printed_before = time.time()
         if self._segmented and not command.saves:
             session.step = 0.0
         with Process(argv, environment, folder, self._stdout, self._stderr, command.grace) as process:
@@ -118,8 +120,10 @@ class CommandTrial:
         patterns, metric = self._command.metric_regex, self._session.setting.metric
         read_line = regex_reader(patterns, metric) if patterns else line_values
         if kind in STREAMS:
-            return make_source(kind, self._stdout if kind == "stdout" else self._stderr, read_line)
-        return make_source(kind, folder / fill([path], values)[0], read_line)
+            self._printed = self._stdout if kind == "stdout" else self._stderr
+        else:
+            self._printed = folder / fill([path], values)[0]
+        return make_source(kind, self._printed, read_line)
 
     def _folder(self, values: dict[str, str]) -> Path:
         folder = Path(fill([self._command.folder], values)[0])
@@ -152,6 +156,7 @@ class CommandTrial:
         """more: what was printed since and is not looked at yet."""
         session = self._session
         if not (self._command.saves and session.checkpoint_is_due(report)):
+            self._printed_before = _written(self._printed)
             session.report(report)
             return
         self._settle(process)
@@ -166,16 +171,23 @@ class CommandTrial:
         process.go_on()
 
     def _settle(self, process: Process) -> None:
-        """Wait for the checkpoint of this epoch: some scripts save before they print, some after."""
-        give_up = time.monotonic() + SETTLE_SECONDS
-        while _stamp(self._checkpoint) == self._saved and time.monotonic() < give_up and not process.wait(0.02):
-            pass
-        stamp, since = _stamp(self._checkpoint), time.monotonic()
-        while time.monotonic() - since < QUIET_SECONDS and time.monotonic() < give_up and not process.wait(0.02):
-            now = _stamp(self._checkpoint)
-            if now != stamp:
-                stamp, since = now, time.monotonic()
-        self._saved = _stamp(self._checkpoint)
+        """Wait for the checkpoint of this epoch where it is not there yet: some scripts save after they print.
+
+        One that was saved in the second half of the epoch, before it was printed, is there. Else wait until something
+        is written, and then for a moment in which nothing is; but no longer than until the next epoch is printed.
+        """
+        printed, before = _written(self._printed), self._printed_before
+        self._printed_before = printed
+        newest = _written(self._checkpoint)
+        if newest <= printed and printed - newest < (printed - before) / 2:
+            return
+        give_up, quiet_since = time.monotonic() + SETTLE_SECONDS, time.monotonic()
+        while time.monotonic() < give_up and _written(self._printed) == printed and not process.wait(0.02):
+            now = _written(self._checkpoint)
+            if now != newest:
+                newest, quiet_since = now, time.monotonic()
+            if newest > printed and time.monotonic() - quiet_since > QUIET_SECONDS:
+                return
 
     def _is_saved(self) -> bool:
         return any(self._checkpoint.iterdir())
@@ -192,7 +204,6 @@ class CommandTrial:
             shutil.copytree(saved, self._checkpoint)
         else:
             self._checkpoint.mkdir(parents=True)
-        self._saved = _stamp(self._checkpoint)
 
     # ---- how it ended ----
 
@@ -224,9 +235,6 @@ class CommandTrial:
         self._session.report_at(1.0, epochs.pending, last=True)
 
 
-Stamp = tuple[tuple[str, int, int], ...]
-
-
 def _new_reports(source: Source, epochs: Epochs, last: bool) -> Iterator[Values]:
     for values in source.read(last):
         report = epochs.feed(values)
@@ -234,16 +242,13 @@ def _new_reports(source: Source, epochs: Epochs, last: bool) -> Iterator[Values]
             yield report
 
 
-def _stamp(folder: Path) -> Stamp:
-    """What is in a folder, and when it was written; changes with it."""
-    found = []
-    for path in sorted(folder.rglob("*")):
-        try:
-            status = path.lstat()
-        except OSError:
-            continue
-        found.append((str(path), status.st_mtime_ns, status.st_size))
-    return tuple(found)
+def _written(path: Path) -> float:
+    """When a file, or anything in a folder, was last written; 0 if nothing is there."""
+    times = [0.0]
+    for file in path.rglob("*") if path.is_dir() else [path]:
+        with contextlib.suppress(OSError):
+            times.append(file.lstat().st_mtime)
+    return max(times)
 
 
 def _tail(path: Path) -> list[str]:

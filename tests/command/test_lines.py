@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given, strategies as st
 
@@ -35,6 +37,13 @@ def test_lines_are_what_a_terminal_shows(printed: bytes, shown: list[str]) -> No
 def test_the_pieces_make_no_difference(pieces: list[bytes]) -> None:
     whole = b"".join(pieces)
     assert lines_of(*pieces) == lines_of(whole) == lines_of(*(whole[i : i + 1] for i in range(len(whole))))
+
+
+@given(st.lists(st.binary(max_size=6).map(lambda b: b + b"=\n"[: len(b) % 3]), max_size=10))
+def test_what_is_not_wanted_is_passed_over(pieces: list[bytes]) -> None:
+    lines = Lines(re.compile(b"="))
+    found = [line for piece in pieces for line in lines.feed(piece)] + lines.finish()
+    assert [line for line in found if "=" in line] == [line for line in lines_of(*pieces) if "=" in line]
 
 
 def test_a_line_without_end_is_not_held_in_memory() -> None:
