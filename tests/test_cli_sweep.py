@@ -167,6 +167,7 @@ def test_logs(ray_hpo_command: CommandLine) -> None:
         (("run", *LR, "--algo", "bohb", *TRAIN), "needs max_budget"),
         (("run", *LR, "--executor", "spark", *TRAIN), "executor must be 'ray' or 'inline'"),
         (("run", *LR, "--min-budget", "3", "--max-budget", "1", *TRAIN), "max_budget must be at least"),
+        (("rnu", *LR, *TRAIN), "no command 'rnu'; did you mean run"),
         (("run", "none.yaml"), "none.yaml cannot be read"),
     ],
 )

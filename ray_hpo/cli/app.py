@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+
+from ray_hpo.errors import InvalidInput, near_matches
 
 EPILOG = (
     "Exit codes: 0 all went well; 1 it failed, or no trial has a result; 2 a mistake in what you wrote; "
@@ -14,7 +17,19 @@ EPILOG = (
     "NO_COLOR is respected; in a pipe the output is plain."
 )
 
+
+class Group(TyperGroup):
+    """Commands; a name that is none is told as any other mistake."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        command = super().get_command(ctx, cmd_name)
+        if command is None and not ctx.resilient_parsing:
+            raise InvalidInput(f"no command {cmd_name!r}; {near_matches(cmd_name, self.commands)}")
+        return command
+
+
 app = typer.Typer(
+    cls=Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Hyperparameter tuning on Ray: sweeps of any script, and a look at what they found.",

@@ -16,6 +16,7 @@ from ray_hpo.sweepfile import argparse_probe
 
 PROBE_SECONDS = 120.0
 _METRICS = ("val_loss", "val_acc", "val_accuracy", "test_loss", "test_acc", "valid_loss", "accuracy", "acc", "loss")
+_PATHS = ("str", "Path", "PosixPath")
 _IN_HELP = re.compile(r"^\s{1,8}(?:-\w[ ,]+(?:[A-Z_]+,\s*)?)?(--[\w-]+)(?:[ =](\S+))?\s*(.*)$", re.MULTILINE)
 
 
@@ -129,9 +130,9 @@ def _own(option: Option) -> str:
         return "budget"
     if name in ("seed", "random_seed"):
         return "seed"
-    if re.fullmatch(r"(out|output|log|logging|results?)(_?(dir|folder|path))?", name) and option.type == "str":
+    if re.fullmatch(r"(out|output|log|logging|results?)(_?(dir|folder|path))?", name) and option.type in _PATHS:
         return "output"
-    if re.fullmatch(r"(ckpt|checkpoint|resume)(_?(dir|folder|path|from))?", name) and option.type == "str":
+    if re.fullmatch(r"(ckpt|checkpoint|resume)(_?(dir|folder|path|from))?", name) and option.type in _PATHS:
         return "checkpoint"
     return ""
 

@@ -22,6 +22,7 @@ parser.add_argument("--optimizer", choices=["sgd", "adam"], default="adam")
 parser.add_argument("--epochs", type=int, default=12)
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--output-dir", default="out")
+parser.add_argument("--checkpoint", type=__import__("pathlib").Path)
 parser.add_argument("--data", default="digits")
 parser.add_argument("--amp", action="store_true")
 parser.add_argument("--num-workers", type=int, default=4)
@@ -39,7 +40,7 @@ def test_a_file_for_an_argparse_script(tmp_path: Path) -> None:
     assert sweep.to_command().words == (
         *("python", str(script), "--lr", ":lr:", "--hidden-size", ":hidden_size:", "--layers", ":layers:"),
         *("--dropout", ":dropout:", "--optimizer", ":optimizer:", "--epochs", ":budget:", "--seed", ":seed:"),
-        *("--output-dir", ":output:"),
+        *("--output-dir", ":output:", "--checkpoint", ":checkpoint:"),
     )
     assert sweep.parameters == {
         "lr": "1e-05:0.01:log",
