@@ -15,12 +15,10 @@ from strategies.actions import (
     Done,
     Failed,
     Pause,
-    Reached,
     Record,
     Resume,
     Start,
     Stop,
-    minimised,
     record_to_json,
 )
 from strategies.strategy import Strategy
@@ -180,10 +178,11 @@ class Controller:
                 self._crash(trial, message.kind, message.error, message.traceback)
 
     def _reached(self, trial: Trial, holds_worker: bool) -> None:
-        if trial.latest is None:
-            self._missing_metric(trial, holds_worker)
+        missing = self._experiment.missing(trial)
+        if missing:
+            self._missing_metric(trial, missing[0], holds_worker)
             return
-        self._record(Reached(trial.number, trial.until, minimised(trial.latest, self._experiment.mode)))
+        self._record(self._experiment.reached(trial))
         self._judge(trial, holds_worker)
 
     def _judge(self, trial: Trial, holds_worker: bool) -> None:
@@ -218,13 +217,14 @@ class Controller:
             if self._silent_failures == HOPELESS:
                 self.interrupt(f"the first {HOPELESS} trials all failed without a report, the last with {trial.error}")
 
-    def _missing_metric(self, trial: Trial, holds_worker: bool) -> None:
-        """A trial is at its milestone, or at its end, without the metric."""
-        metric, seen = self._experiment.metric, ", ".join(sorted(trial.metrics)) or "nothing"
-        if trial.metrics and all(other.latest is None for other in self._experiment.trials):
+    def _missing_metric(self, trial: Trial, metric: str, holds_worker: bool) -> None:
+        """A trial is at its milestone, or at its end, without the metric, or what a constraint is about."""
+        known, seen = self._experiment, ", ".join(sorted(trial.metrics)) or "nothing"
+        if trial.metrics and all(metric in known.missing(other) for other in known.trials):
+            field = "metric=" if metric in known.goals.metrics else "constraints: "
             near = near_matches(metric, trial.metrics)
             raise MetricMissing(
-                f"metric={metric!r} was not reported by trial {trial.number} up to {trial.step:g}; it reported {seen}"
+                f"{field}{metric!r} was not reported by trial {trial.number} up to {trial.step:g}; it reported {seen}"
                 + (f": {near}" if near.startswith("did you mean") else "")
             )
         what = f"never reported {metric!r}; it reported {seen}" if trial.metrics else "ended without a report"

@@ -66,7 +66,7 @@ class Plan:
     def lines(self) -> list[str]:
         """The plan as people read it."""
         spec, units = self.spec, unit(self.spec)
-        lines = [f"plan: {describe(spec.algo)}, {spec.mode} {spec.metric}, {self._trials()}, {_workers(self.workers)}"]
+        lines = [f"plan: {describe(spec.algo)}, {spec.goals}, {self._trials()}, {_workers(self.workers)}"]
         lines += [f"  {line}" for line in self._brackets()]
         if self.total is None:
             return [*lines, "in all: no telling without a limit on trials; num_trials gives one"]

@@ -104,13 +104,30 @@ class View:
         return left if limit is None else min(left, max(0.0, limit - self.elapsed))
 
     def best(self) -> str:
+        if self.spec.goals.several:
+            return self.front()
         best = self.experiment.best
         if best is None or best.value is None or best.fidelity is None:
             return "none yet"
         at = "" if math.isinf(best.fidelity) else f" at {fidelity_text(best.fidelity)}"
-        return f"{self.spec.metric} {best.value:.5g}{at}, trial {best.number}"
+        feasible = "" if best.feasible else "; no trial meets the constraints yet"
+        return f"{self.spec.metric} {best.value:.5g}{at}, trial {best.number}{feasible}"
+
+    def front(self) -> str:
+        """How many trials are on the Pareto front, and from where to where it goes."""
+        goals, front = self.spec.goals, self.experiment.pareto_front
+        if not front:
+            return "none yet"
+        values = [[trial.values[name] for trial in front] for name in goals.metrics]
+        spans = zip(goals.metrics, map(min, values), map(max, values), strict=True)
+        text = ", ".join(f"{name} {low:.5g}{f' to {high:.5g}' if high > low else ''}" for name, low, high in spans)
+        fidelity = front[0].fidelity
+        at = "" if fidelity is None or math.isinf(fidelity) else f" at {fidelity_text(fidelity)}"
+        return f"front of {len(front)}{at}: {text}"
 
     def best_config(self) -> str:
+        if self.spec.goals.several:
+            return ""
         best = self.experiment.best
         return "" if best is None else config_text(best.config)
 
@@ -191,6 +208,7 @@ class LineProgress:
         self._console = console
         self._due = time.monotonic() + LINE_SECONDS
         self._best = view.best()
+        self._label = "" if view.spec.goals.several else "best "
         self._notices = len(view.experiment.notices)
 
     def update(self) -> None:
@@ -201,9 +219,9 @@ class LineProgress:
         best = view.best()
         if best != self._best:
             self._best = best
-            self._line(f"new best {best}")
+            self._line(f"new {self._label}{best}")
         elif time.monotonic() >= self._due:
-            self._line(f"best {best}")
+            self._line(f"{self._label}{best}")
 
     def close(self) -> None:
         pass

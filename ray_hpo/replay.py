@@ -94,7 +94,7 @@ class _Recorded:
         self.space = result.spec.space
         self.resumable = result.spec.resumable
         self.guessed: set[int] = set()
-        self._metric = result.spec.metric
+        self._metric = result.spec.goals.metrics[0]
         self._number = {_key(result.spec.space.nest(t.config)): t.number for t in reversed(result.trials)}
         self._seconds = {t.number: t.seconds / max(t.step, 1e-9) for t in result.trials}
         self._steps: dict[int, list[float]] = {}
@@ -126,6 +126,8 @@ def replay(result: Result, algo: str | Searcher | Scheduler, workers: int | None
     spec, experiment = result.spec, result.experiment
     if spec.max_budget is None:
         raise InvalidInput(f"{spec.name} has no max_budget: there are no rungs at which another algorithm could decide")
+    if not spec.goals.plain:
+        raise InvalidInput(f"{spec.name} has several metrics, or constraints: a replay knows of one metric only")
     if experiment.best is None:
         raise InvalidInput(f"{spec.name} has no result yet: there is nothing to replay")
     chosen = dataclasses.replace(resolve_algo(algo), searcher=Random())
@@ -137,8 +139,8 @@ def replay(result: Result, algo: str | Searcher | Scheduler, workers: int | None
     replayed = simulate(
         recorded,
         algo=chosen,
-        metric=spec.metric,
-        mode="max" if spec.mode == "max" else "min",
+        metric=spec.goals.metrics[0],
+        mode="max" if spec.goals.modes[0] == "max" else "min",
         max_budget=spec.max_budget,
         min_budget=spec.min_budget,
         num_trials=len(result.trials),

@@ -35,8 +35,11 @@ class Result:
     def best_searched(self) -> Trial:
         """The trial with the best value at its last milestone, among those that got furthest.
 
+        Under constraints it is one that meets them; if none does (`best_searched.violation` is above 0), the one that
+        violates them least.
+
         Raises:
-            RayHpoError: no trial has a result.
+            RayHpoError: no trial has a result, or there are several metrics: see `pareto_front`.
         """
         best = self.experiment.best
         if best is None:
@@ -48,10 +51,17 @@ class Result:
         """The trial whose configuration has the best verified mean; `best_searched` where nothing is verified.
 
         Raises:
-            RayHpoError: no trial has a result.
+            RayHpoError: no trial has a result, or there are several metrics: see `pareto_front`.
         """
         winner = self.winner
         return self.best_searched if winner is None else self.trials[winner.trial]
+
+    @property
+    def pareto_front(self) -> list[Trial]:
+        """With several metrics: of the trials that meet the constraints and got furthest those that no other beats,
+        that is, none is at least as good in all metrics and better in one. Sorted by the first metric, best first;
+        `trial.values` has the metrics. With one metric the best trial alone; empty while no trial qualifies."""
+        return self.experiment.pareto_front
 
     @property
     def best_config(self) -> dict[str, Any]:
@@ -136,7 +146,11 @@ class Result:
         return _frame([{"trial": n, "step": step, "time": time, **metrics} for n, step, time, metrics in rows])
 
     def to_dataframe(self) -> pandas.DataFrame:
-        """One row a trial: number, state, parent, fidelity, the metrics of the last report, config/NAME, why, error."""
+        """One row a trial: number, state, parent, fidelity, the metrics of the last report, config/NAME, why, error.
+
+        With several metrics, or constraints, also what these were at the last milestone as value/NAME; the total
+        violation of constraints; whether the trial is on the Pareto front.
+        """
         return _frame([self._row(trial) for trial in self.trials]).set_index("trial")
 
     def _row(self, trial: Trial) -> dict[str, Any]:
@@ -148,6 +162,7 @@ class Result:
             "fidelity": trial.fidelity,
             "step": trial.step,
             "value": trial.value,
+            **self._goal_columns(trial),
             **{key: value for key, value in trial.metrics.items() if not isinstance(value, dict)},
             **{f"config/{key}": value for key, value in trial.config.items()},
             "seconds": trial.seconds,
@@ -158,10 +173,27 @@ class Result:
             "error": trial.error,
         }
 
+    def _goal_columns(self, trial: Trial) -> dict[str, Any]:
+        goals = self.spec.goals
+        if goals.plain:
+            return {}
+        columns: dict[str, Any] = {f"value/{name}": trial.values.get(name) for name in goals.names}
+        if goals.constraints:
+            columns["violation"] = trial.violation if trial.values else None
+        if goals.several:
+            columns["pareto_front"] = trial.number in self._front
+        return columns
+
+    @cached_property
+    def _front(self) -> set[int]:
+        return {trial.number for trial in self.pareto_front}
+
     def __repr__(self) -> str:
         counts = ", ".join(f"{n} {state}" for state, n in sorted(self.experiment.counts().items()))
         shown = "no result yet"
-        if self.experiment.best is not None:
+        if self.spec.goals.several:
+            shown = f"{len(self.pareto_front)} on the Pareto front of {', '.join(self.spec.goals.metrics)}"
+        elif self.experiment.best is not None:
             shown = f"best {self.spec.metric} {self.best_value:.6g} (trial {self.best_trial.number})"
         return f"<Result {self.spec.name}: {counts or 'no trials'}; {shown}; {self.path}>"
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
+from strategies.earlier import Earlier
 from strategies.points import first_points
 from strategies.registry import resolve_algo
 from strategies.schedulers.base import Scheduler
@@ -17,6 +19,7 @@ from ray_hpo.budget import Budget
 from ray_hpo.controller import Controller
 from ray_hpo.errors import InvalidInput
 from ray_hpo.executors.simulated import Benchmark, SimulatedExecutor
+from ray_hpo.goals import Goals
 from ray_hpo.journal.journal import Event, Journal
 from ray_hpo.spaces import to_space
 from ray_hpo.trial import Experiment
@@ -27,8 +30,9 @@ def simulate(
     benchmark: Benchmark,
     *,
     algo: str | Searcher | Scheduler,
-    metric: str,
-    mode: Literal["min", "max"] = "min",
+    metric: str | Sequence[str],
+    mode: Literal["min", "max"] | Sequence[Literal["min", "max"]] = "min",
+    constraints: Mapping[str, str] = MappingProxyType({}),
     max_budget: float | None = None,
     min_budget: float | None = None,
     num_trials: int | None = None,
@@ -55,12 +59,15 @@ def simulate(
     resumable = getattr(benchmark, "resumable", True)
     if chosen.copies and not resumable:
         raise InvalidInput(f"algo {chosen.name} needs a benchmark that goes on from checkpoints; got resumable=False")
-    problem = Problem(space, Fidelity.of(max_budget, min_budget, resumable), seed, points)
-    problem = dataclasses.replace(problem, earlier=read_earlier(warm_start, problem, chosen, metric, mode)[1])
+    goals = Goals.of(metric, mode, constraints)
+    fidelity, counts = Fidelity.of(max_budget, min_budget, resumable), (len(goals.metrics), len(goals.constraints))
+    problem = Problem(space, fidelity, seed, points, Earlier(), *counts)
+    problem = dataclasses.replace(problem, earlier=read_earlier(warm_start, problem, chosen, goals)[1])
     limits = (num_trials, time_limit, total_budget, chosen.default_trials, chosen.searcher.size(space))
     if all(limit is None for limit in limits):
         raise InvalidInput("simulate needs num_trials, time_limit or total_budget, or it would never end")
-    experiment = Experiment(metric, mode, problem.fidelity.max_budget, resumable, chosen.copies)
+    full = problem.fidelity.max_budget
+    experiment = Experiment(metric, mode, full, resumable, chosen.copies, constraints=constraints)
     journal = Journal(None)
     executor = executor or SimulatedExecutor(benchmark, workers)
     for kind, body in (("session", {}), ("limit", {"num_trials": num_trials})):

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from strategies.earlier import Earlier
@@ -17,6 +18,7 @@ from strategies.space import SearchSpace
 from strategies.strategy import Problem
 
 from ray_hpo.errors import InvalidInput
+from ray_hpo.goals import Goals
 from ray_hpo.seeds import derived_seed
 from ray_hpo.trial import Experiment
 
@@ -31,6 +33,7 @@ class Spec:
     points_to_evaluate: the first configurations, flat and complete.
     warm_start: where the results are from that the searcher has been told at the beginning.  earlier: these results.
     verify_top, verify_seeds: how many of the best to train again, and how often each; see verification.py.
+    metric, mode, constraints: as in `tune_run`; together they are the `goals`.
     gpu_hours, cost, price_per_hour, patience: see `Budget`.
     verifies: in a verification the search's trials whose configurations these are, in turn.
     """
@@ -38,8 +41,8 @@ class Spec:
     name: str
     space: SearchSpace
     algo: Scheduler
-    metric: str
-    mode: str
+    metric: str | Sequence[str]
+    mode: str | Sequence[str]
     max_budget: float | None
     min_budget: float | None
     fidelity: str | None
@@ -63,12 +66,19 @@ class Spec:
     cost: float | None = None
     price_per_hour: float | None = None
     patience: int | None = None
+    constraints: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.metric, str) and self.metric):
-            raise InvalidInput(f"metric must be the name of a reported metric; got metric={self.metric!r}")
-        if self.mode not in ("min", "max"):
-            raise InvalidInput(f"mode must be 'min' or 'max'; got mode={self.mode!r}")
+        goals = self.goals
+        object.__setattr__(self, "constraints", dict(self.constraints or {}))
+        if not goals.several:  # of a list of one, what is in it
+            object.__setattr__(self, "metric", goals.metrics[0])
+            object.__setattr__(self, "mode", goals.modes[0])
+        elif self.verify_top:
+            raise InvalidInput(
+                f"verify_top={self.verify_top!r} needs one metric, by which the best are verified; "
+                f"got metric={list(goals.metrics)!r}: leave it out, or make all but one of them constraints"
+            )
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise InvalidInput(f"seed must be a whole number of at least 0; got seed={self.seed!r}")
         for field in ("num_trials", "max_concurrent", "patience"):
@@ -111,7 +121,13 @@ class Spec:
     def problem(self) -> Problem:
         """What the strategy is to solve."""
         fidelity = Fidelity.of(self.max_budget, self.min_budget, self.resumable)
-        return Problem(self.space, fidelity, self.seed, self.points_to_evaluate, self.earlier)
+        objectives, constraints = len(self.goals.metrics), len(self.goals.constraints)
+        points, earlier = self.points_to_evaluate, self.earlier
+        return Problem(self.space, fidelity, self.seed, points, earlier, objectives, constraints)
+
+    @cached_property
+    def goals(self) -> Goals:
+        return Goals.of(self.metric, self.mode, self.constraints)
 
     def trial_seed(self, number: int) -> int:
         """What `get_context().seed` is in trial `number`."""
@@ -120,11 +136,15 @@ class Spec:
     def experiment(self) -> Experiment:
         """The fold over this experiment's journal, with nothing folded in yet."""
         max_budget = self.problem().fidelity.max_budget
-        return Experiment(self.metric, self.mode, max_budget, self.resumable, self.algo.copies)
+        return Experiment(
+            self.metric, self.mode, max_budget, self.resumable, self.algo.copies, constraints=self.constraints
+        )
 
     def to_json(self) -> dict[str, Any]:
         body = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         parts = {"space": self.space.to_json(), "algo": algo_to_json(self.algo), "earlier": self.earlier.to_json()}
+        if not self.constraints:
+            del body["constraints"]
         return {**body, **parts}
 
     @classmethod

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from rich.console import Console
 
 from strategies.actions import fidelity_text
@@ -11,9 +13,11 @@ from ray_hpo.budget import duration_text
 from ray_hpo.progress import config_text, unit
 from ray_hpo.results import Result
 from ray_hpo.spec import Spec
-from ray_hpo.trial import Experiment
+from ray_hpo.trial import Experiment, Trial
 from ray_hpo.verification import Verified
 from ray_hpo.warm_start import left_out_text
+
+MOST_LINES = 12  # of a Pareto front
 
 
 def plan_lines(
@@ -26,7 +30,7 @@ def plan_lines(
         configs, cost = len(spec.verifies), "" if total is None else f"; {fidelity_text(round(total))} {units}"
         each = f"{(spec.num_trials or 0) // configs} fresh seeds each"
         return [f"verification: the best {configs} configurations, {each}, {slots} workers{cost} on top of the search"]
-    lines = [f"{spec.name}: {describe(spec.algo)}, {spec.mode} {spec.metric}, seed {spec.seed}, {slots} workers"]
+    lines = [f"{spec.name}: {describe(spec.algo)}, {spec.goals}, seed {spec.seed}, {slots} workers"]
     if spec.max_budget is not None:
         lines.append(f"rungs: {rungs} {units}")
     if spec.points_to_evaluate:
@@ -63,15 +67,18 @@ def result_lines(result: Result) -> list[str]:
     counts = ", ".join(f"{count} {state}" for state, count in sorted(experiment.counts().items()))
     lines = [f"ended: {result.status} ({duration_text(experiment.elapsed)}; {counts or 'no trials'})"]
     lines += warm_start_lines(spec)
-    if experiment.best is None:
+    ranked = experiment.ranked() if spec.goals.several else [best for best in [experiment.best] if best]
+    if not ranked:
         lines.append("best: none, no trial has a result")
         errors = [trial for trial in experiment.trials if trial.error]
         lines += [f"  trial {trial.number}: {trial.error}" for trial in errors[:3]]
+    elif spec.goals.several:
+        lines += front_lines(result, ranked[0])
     else:
         best = result.best_trial
         at, winner = f"trial {best.number}, at {best.step:g} {unit(spec)}", result.winner
         means = "" if winner is None else f"; mean of {winner.number} fresh seeds {winner.mean:.6g}"
-        lines.append(f"best: {spec.metric} {best.value:.6g}, {at}{means}")
+        lines.append(f"best: {spec.metric} {best.value:.6g}, {at}{means}{constraints_text(spec, best)}")
         lines.append(f"  {config_text(best.config)}")
         lines += verification_lines(result)
     if spec.max_budget is not None and experiment.trials:
@@ -109,6 +116,31 @@ def hours_lines(result: Result) -> list[str]:
 def hours_text(hours: float) -> str:
     """Hours with as many digits as are of interest."""
     return f"{hours:.0f}" if hours >= 100 else f"{hours:.2g}"
+
+
+def front_lines(result: Result, first: Trial) -> list[str]:
+    """The Pareto front, a line a trial; without one the trial that violates the constraints least, which is `first`."""
+    goals, front, units = result.spec.goals, result.pareto_front, unit(result.spec)
+    if not front:
+        return [f"Pareto front: empty{constraints_text(result.spec, first)}", f"  {config_text(first.config)}"]
+    at = "" if front[0].fidelity in (None, math.inf) else f", at {fidelity_text(front[0].fidelity)} {units}"
+    lines = [f"Pareto front: {len(front)} of {len(result.trials)} trials{at} ({goals})"]
+    for trial in front if len(front) <= MOST_LINES else front[: MOST_LINES - 1]:
+        values = ", ".join(f"{name} {trial.values[name]:.6g}" for name in goals.names)
+        lines.append(f"  trial {trial.number}: {values}; {config_text(trial.config)}")
+    if len(front) > MOST_LINES:
+        lines.append(f"  and {len(front) - MOST_LINES + 1} more: result.pareto_front")
+    return lines
+
+
+def constraints_text(spec: Spec, trial: Trial) -> str:
+    """How a trial stands to the constraints, to end a line with."""
+    if not spec.constraints:
+        return ""
+    stands = ", ".join(f"{c.metric} {trial.values[c.metric]:.6g} ({c.text})" for c in spec.goals.constraints)
+    if trial.feasible:
+        return f"; {stands}"
+    return f"; no trial meets the constraints, least violated by trial {trial.number}: {stands}"
 
 
 def verification_lines(result: Result) -> list[str]:

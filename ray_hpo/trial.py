@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 from strategies.actions import (
@@ -24,8 +25,12 @@ from strategies.actions import (
     minimised,
     record_from_json,
 )
+from strategies.ranking import total_violation
 
 from ray_hpo.budget import Budget
+from ray_hpo.errors import RayHpoError
+from ray_hpo.front import Front, ranked_by_domination
+from ray_hpo.goals import Goals, Metric, Mode
 from ray_hpo.messages import Checkpoint
 
 State = Literal["running", "paused", "stopped", "completed", "failed"]
@@ -35,7 +40,10 @@ State = Literal["running", "paused", "stopped", "completed", "failed"]
 class Trial:
     """One configuration and all that became of it.
 
-    fidelity, value: the last milestone reached and the metric there, in the user's sign; None before the first.
+    fidelity, value: the last milestone reached and the metric (of several, the first) there, in the user's sign; None
+    before the first.
+    values, violation: where there are several metrics, or constraints, all that these are about, at that milestone; and
+    by how much constraints are violated there in all: 0 if they are met.
     step, metrics: of the last report.  why: the reason of the last decision, in words.
     parent: the trial of which this one is a copy, trained on from `origin`, the step of the parent's checkpoint.
     """
@@ -50,9 +58,12 @@ class Trial:
     why: str = ""
     fidelity: float | None = None
     value: float | None = None
+    values: dict[str, float] = field(default_factory=dict)
+    violation: float = 0.0
     step: float = 0.0
     metrics: dict[str, Any] = field(default_factory=dict)
     latest: float | None = None  # the metric in the last report that had it
+    measured: dict[str, float] = field(default_factory=dict)  # likewise, where there are several, or constraints
     checkpoint: Checkpoint | None = None
     at_milestone: Checkpoint | None = None  # what it was at the last milestone; only where trials are copied
     since: float = 0.0  # when it was last allowed to train on
@@ -65,18 +76,31 @@ class Trial:
     traceback: str = ""  # of its last exception
     decisions: list[tuple[float, str]] = field(default_factory=list)
 
+    @property
+    def feasible(self) -> bool:
+        """Whether the constraints are met, as far as it is known."""
+        return self.violation == 0
+
 
 class Experiment:
     """The fold: `apply` each event and `report` each report, in the journal's order.
 
+    metric, mode, constraints: see `Goals`.
     copies: whether trials may begin from the checkpoint that another one had at its last milestone.
     records: what the strategy is to be told, in order.  unneeded: paths of checkpoints that no trial refers to any
     more; whoever deletes them empties it.
     """
 
-    def __init__(self, metric: str, mode: str, max_budget: float, resumable: bool = True, copies: bool = False) -> None:
-        self.metric = metric
-        self.mode = mode
+    def __init__(
+        self,
+        metric: Metric,
+        mode: Mode,
+        max_budget: float,
+        resumable: bool = True,
+        copies: bool = False,
+        constraints: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self.goals = Goals.of(metric, mode, constraints)
         self.max_budget = max_budget
         self.resumable = resumable
         self.copies = copies
@@ -89,8 +113,9 @@ class Experiment:
         self.elapsed = 0.0  # seconds of all sessions
         self.granted = 0.0  # units of fidelity handed out to trials
         self.in_vain = 0  # trials that have ended since the best became better
-        self._best = (math.inf, math.inf, -1)  # the standing of the best so far
+        self._best = (math.inf, math.inf, math.inf, -1)  # the standing of the best so far; its trial's number is last
         self._last_time: float | None = None
+        self._front = Front(self.goals)
         self._uses: Counter[str] = Counter()  # path of a checkpoint -> how often trials refer to it
 
     @property
@@ -105,12 +130,40 @@ class Experiment:
 
     @property
     def best(self) -> Trial | None:
-        """The trial with the best value among those that got furthest."""
+        """The trial with the best value among those that got furthest; if none meets the constraints, the one that
+        violates them least.
+
+        Raises:
+            RayHpoError: there are several metrics.
+        """
+        if self.goals.several:
+            names = ", ".join(self.goals.metrics)
+            raise RayHpoError(
+                f"no trial is the best, since there are several metrics ({names}): pareto_front lists the trials that "
+                "no other beats in all of them"
+            )
         return min(self._with_value(), key=self._standing, default=None)
 
+    @property
+    def pareto_front(self) -> list[Trial]:
+        """Of the trials that meet the constraints and got furthest those that no other beats: none is at least as good
+        in all metrics and better in one. Sorted by the first metric, best first. With one metric: the best trial."""
+        if self.goals.several:
+            return self._front.trials
+        best = self.best
+        return [] if best is None or not best.feasible else [best]
+
     def ranked(self) -> list[Trial]:
-        """The trials that have a value, the best first: by how far they got, then by the value there."""
-        return sorted(self._with_value(), key=self._standing)
+        """The trials that have a value, the best first: those that meet the constraints, by how far they got, then by
+        the value there, or by how many beat them where there are several metrics; then others, by the violation."""
+        trials = self._with_value()
+        if not self.goals.several:
+            return sorted(trials, key=self._standing)
+        feasible = [trial for trial in trials if trial.feasible]
+        ranked: list[Trial] = []
+        for fidelity in sorted({trial.fidelity or 0.0 for trial in feasible}, reverse=True):
+            ranked += ranked_by_domination([t for t in feasible if t.fidelity == fidelity], self.goals)
+        return ranked + sorted((trial for trial in trials if not trial.feasible), key=self._standing)
 
     @property
     def spent(self) -> float:
@@ -129,9 +182,9 @@ class Experiment:
     def _with_value(self) -> list[Trial]:
         return [trial for trial in self.trials if trial.value is not None and math.isfinite(trial.value)]
 
-    def _standing(self, trial: Trial) -> tuple[float, float, int]:
+    def _standing(self, trial: Trial) -> tuple[float, float, float, int]:
         assert trial.fidelity is not None and trial.value is not None
-        return -trial.fidelity, minimised(trial.value, self.mode), trial.number
+        return trial.violation, -trial.fidelity, minimised(trial.value, self.goals.modes[0]), trial.number
 
     def counts(self) -> dict[str, int]:
         """How many trials are in each state."""
@@ -163,9 +216,25 @@ class Experiment:
         """A report that is new: its step lies beyond all earlier ones of the trial."""
         row = self.trials[trial]
         row.step, row.metrics = step, dict(metrics)
-        value = metrics.get(self.metric)
+        value = metrics.get(self.goals.metrics[0])
         if isinstance(value, (int, float)):
             row.latest = float(value)
+        if not self.goals.plain:
+            known = {name: metrics.get(name) for name in self.goals.names}
+            row.measured |= {name: float(value) for name, value in known.items() if isinstance(value, (int, float))}
+
+    def missing(self, trial: Trial) -> list[str]:
+        """What a trial must report for a result and has not reported so far."""
+        if self.goals.plain:
+            return [] if trial.latest is not None else [self.goals.metrics[0]]
+        return [name for name in self.goals.names if name not in trial.measured]
+
+    def reached(self, trial: Trial) -> Reached:
+        """What the strategy is told of a trial at its milestone; nothing must be missing."""
+        if self.goals.plain:
+            assert trial.latest is not None
+            return Reached(trial.number, trial.until, minimised(trial.latest, self.goals.modes[0]))
+        return self.goals.reached(trial.number, trial.until, trial.measured)
 
     def apply(self, time: float, kind: str, trial: int | None, body: Mapping[str, Any]) -> None:
         """Fold one event in. `body` is its JSON; the records of the strategy hold their own `trial`."""
@@ -210,28 +279,34 @@ class Experiment:
                 self._grant(row, record.until, time)
             case Reached():
                 row.fidelity, row.value, row.error = record.fidelity, row.latest, ""
+                if not self.goals.plain:
+                    row.values, row.violation = dict(row.measured), total_violation(record.excess or ())
+                    self._front.add(row)
                 self._note_standing(row)
                 if self.copies:
                     row.at_milestone = self._refer(row.at_milestone, row.checkpoint)
             case Failed():
-                self.in_vain += row.number != self._best[2]
+                self.in_vain += row.number != self._best[3]
                 self._leave(row, "failed", time)
                 row.why = row.error
                 row.at_milestone = self._refer(row.at_milestone, None)
             case Pause():
                 self._leave(row, "paused", time)
             case Stop():
-                self.in_vain += row.number != self._best[2]
+                self.in_vain += row.number != self._best[3]
                 self._leave(row, "completed" if row.until >= self.max_budget else "stopped", time)
                 row.at_milestone = self._refer(row.at_milestone, None)
                 if row.state == "stopped":  # it will not be needed again, and disks fill up
                     row.checkpoint = self._refer(row.checkpoint, None)
 
     def _note_standing(self, row: Trial) -> None:
-        if row.value is not None and math.isfinite(row.value):
-            standing = self._standing(row)
-            if standing[:2] < self._best[:2]:
-                self._best, self.in_vain = standing, 0
+        """Whether a result is a new best, or one of the front where there are several metrics."""
+        if row.value is None or not math.isfinite(row.value):
+            return
+        standing = self._standing(row)
+        better = row in self._front.trials if self.goals.several else standing[:3] < self._best[:3]
+        if better:
+            self._best, self.in_vain = standing, 0
 
     def _inherit(self, row: Trial) -> None:
         """A trial with a parent begins as the parent was at its last milestone."""
@@ -242,6 +317,7 @@ class Experiment:
         row.origin = row.step = parent.at_milestone.step
         if row.origin >= (parent.step if parent.ended else self.max_budget):  # nothing is left that it could train
             row.ended, row.latest, row.metrics = True, parent.latest, dict(parent.metrics)
+            row.measured = dict(parent.measured)
 
     def _refer(self, old: Checkpoint | None, new: Checkpoint | None) -> Checkpoint | None:
         """`new`, which takes the place of `old` in a trial."""

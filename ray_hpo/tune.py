@@ -8,6 +8,7 @@ import random
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from rich.console import Console
@@ -26,6 +27,7 @@ from ray_hpo.drive import Limits, MakeExecutor, create, drive
 from ray_hpo.errors import InvalidInput
 from ray_hpo.executors.base import Executor
 from ray_hpo.folder import choose_name, existing_folder, make_folder
+from ray_hpo.goals import Goals
 from ray_hpo.journal import read_spec
 from ray_hpo.plan import Plan, make_plan
 from ray_hpo.resources import normalise
@@ -46,8 +48,9 @@ def tune_run(
     space: Any,
     trainable: Any = None,
     *,
-    metric: str,
-    mode: Literal["min", "max"] = "min",
+    metric: str | Sequence[str],
+    mode: Literal["min", "max"] | Sequence[Literal["min", "max"]] = "min",
+    constraints: Mapping[str, str] = MappingProxyType({}),
     algo: str | Searcher | Scheduler = "auto",
     max_budget: float | None = None,
     min_budget: float | None = None,
@@ -84,7 +87,11 @@ def tune_run(
             `train(config, budget)`; a class with setup, step, save and load; anything written for Ray Tune; or a
             `Command`, a program to run.
             Without one, a function that runs a trainable is returned, which also serves as a decorator.
-        metric, mode: which reported number to minimise ("min") or maximise ("max").
+        metric, mode: which reported number to minimise ("min") or maximise ("max"). Several metrics, as in
+            `metric=["val_loss", "latency"]`, give `result.pareto_front` in place of a best trial; a mode is for all of
+            them, or a list has one for each.
+        constraints: comparisons that reported metrics must meet, as in {"params": "<= 5e6", "accuracy": "> 0.9"}. A
+            trial that violates one ranks after all that meet them, and among such by how much it violates them.
         algo: "random", "grid", "sobol", "kde", "tpe", "gp", "cmaes", "sh", "hyperband", "asha", "asha_stopping",
             "pasha", "median_stopping", "pbt", "bohb", "dehb", "mobster", "priorband", "hpbandster"; a searcher; or a
             scheduler with its searcher, as in `Hyperband(searcher=KDE())`. "auto" takes mobster if there is a
@@ -100,8 +107,9 @@ def tune_run(
         patience: end when so many trials in a row have ended without a new best.
         points_to_evaluate: configurations, nested as the space is, that are tried first, in this order, before the
             searcher is asked; it sees what came of them. What one leaves out is drawn at random, whatever `algo` is.
-        warm_start: earlier experiments (folders, or Results) of the same metric, whose results the searcher is told at
-            the beginning. The space may have changed: trials with values that it lacks now are left out and counted.
+        warm_start: earlier experiments (folders, or Results) of the same metrics and constraints, whose results the
+            searcher is told at the beginning. The space may have changed: trials with values that it lacks now are left
+            out and counted.
         resources: of one trial: {"cpu": 0.5, "gpu": 0.25, "custom": 1}; fractions share. Default one CPU.
         max_concurrent: the most trials at a time; default whatever the cluster holds.
         max_failures: how often a trial is tried again, from its last checkpoint, after an exception. Lost workers are
@@ -130,9 +138,10 @@ def tune_run(
         return lambda trainable: tune_run(space, trainable, **options)
     console = Console() if progress else None
     searched = to_space(space)
+    goals = Goals.of(metric, mode, constraints)
     if isinstance(trainable, Command):
         check_command(trainable, searched, max_budget)
-    chosen, notes = _choose_algo(algo, trainable, searched, max_budget, num_trials, max_concurrent)
+    chosen, notes = _choose_algo(algo, trainable, searched, goals, max_budget, num_trials, max_concurrent)
     ends = (
         num_trials,
         time_limit,
@@ -151,6 +160,7 @@ def tune_run(
         algo=chosen,
         metric=metric,
         mode=mode,
+        constraints=constraints,
         max_budget=max_budget,
         min_budget=min_budget,
         fidelity=fidelity,
@@ -172,7 +182,7 @@ def tune_run(
         resumable=is_resumable(trainable, chosen.pauses),
     )
     points = first_points(searched, points_to_evaluate, spec.seed)
-    sources, earlier = read_earlier(warm_start, spec.problem(), chosen, metric, mode, fidelity)
+    sources, earlier = read_earlier(warm_start, spec.problem(), chosen, spec.goals, fidelity)
     spec = dataclasses.replace(spec, points_to_evaluate=points, warm_start=sources, earlier=earlier)
     _check_parts(executor, spec, trainable)
     if dry_run:
@@ -233,6 +243,7 @@ def _choose_algo(
     algo: str | Searcher | Scheduler,
     trainable: Any,
     space: SearchSpace,
+    goals: Goals,
     max_budget: float | None,
     num_trials: int | None,
     max_concurrent: int | None,
@@ -245,7 +256,7 @@ def _choose_algo(
         if isinstance(trainable, Command) and suited(chosen, trainable) is not chosen:
             chosen = suited(chosen, trainable)
             algo, why = describe(chosen), "early stopping of a command without :checkpoint: and :budget:"
-        notes.append(f"algo: auto picked {algo} ({why})")
+        notes.append(f"algo: auto picked {algo} ({why}{_trading_off(goals)})")
     else:
         chosen = resolve_algo(algo)
     if space.prior.informed and not chosen.searcher.uses_priors and chosen.searcher.name != Grid.name:
@@ -266,6 +277,13 @@ def _plan(spec: Spec, executor: str, notes: list[str], console: Console | None) 
     if console is not None:
         print_lines(console, [*notes, *plan.lines()])
     return plan
+
+
+def _trading_off(goals: Goals) -> str:
+    """What the end of the line on `auto` says of goals that are not plain. The pick is the same: with the model that is
+    best for one metric fronts are best, too, and so is what meets constraints."""
+    more = f"; it trades {len(goals.metrics)} metrics off" if goals.several else ""
+    return f"{more}; it learns where the constraints are met" if goals.constraints else more
 
 
 def _refuse_changes(recorded: SearchSpace, given: SearchSpace) -> None:
@@ -292,8 +310,16 @@ def _check_parts(executor: str, spec: Spec, trainable: Any) -> None:
 
 def _executor(executor: str, trainable: Any) -> MakeExecutor:
     def make(folder: Path, spec: Spec) -> Executor:
-        axis = spec.problem().fidelity
-        setting = Setting(folder, spec.metric, spec.fidelity, axis.whole, axis.max_budget, spec.resumable)
+        axis, (metric, *further) = spec.problem().fidelity, spec.goals.names
+        setting = Setting(
+            folder,
+            metric,
+            spec.fidelity,
+            axis.whole,
+            tuple(further),
+            max_budget=axis.max_budget,
+            resumable=spec.resumable,
+        )
         if executor == "inline":
             from ray_hpo.executors.inline import InlineExecutor
 

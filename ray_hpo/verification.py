@@ -96,8 +96,9 @@ def is_over(spec: Spec, runs: Experiment) -> bool:
 
 
 def verified_configs(parts: Iterable[tuple[Spec, Experiment]]) -> list[Verified]:
-    """The configurations that have runs that are over, best mean first, those with a failed run last."""
-    rows: list[tuple[int, float, Verified]] = []
+    """The configurations that have runs that are over, best mean first, those with a failed run last, and before these
+    those that violate constraints."""
+    rows: list[tuple[int, float, float, Verified]] = []
     for spec, runs in parts:
         for i, trial in enumerate(spec.verifies):
             ended = [run for run in runs.trials[i :: len(spec.verifies)] if run.state in ("completed", "failed")]
@@ -106,8 +107,9 @@ def verified_configs(parts: Iterable[tuple[Spec, Experiment]]) -> list[Verified]
             if ended:
                 row = _verified(trial, spec.space.nest(dict(spec.points_to_evaluate[i])), finite, len(ended))
                 worth = row.mean if spec.mode == "min" else -row.mean
-                rows.append((row.failed, worth if finite else math.inf, row))
-    return [row for *_, row in sorted(rows, key=lambda entry: (*entry[:2], entry[2].trial))]
+                violation = sum(run.violation for run in ended) / len(ended)
+                rows.append((row.failed, violation, worth if finite else math.inf, row))
+    return [row for *_, row in sorted(rows, key=lambda entry: (*entry[:3], entry[3].trial))]
 
 
 def _verified(trial: int, config: dict[str, Any], values: Sequence[float], ended: int) -> Verified:
@@ -123,9 +125,11 @@ def _verified(trial: int, config: dict[str, Any], values: Sequence[float], ended
 
 
 def _best(search: Experiment, count: int) -> list[Trial]:
-    """The trials with the best `count` different configurations."""
+    """The trials with the best `count` different configurations; with one that meets the constraints none that does
+    not."""
     chosen: list[Trial] = []
-    for trial in search.ranked():
+    ranked = search.ranked()
+    for trial in [trial for trial in ranked if trial.feasible] or ranked:
         if len(chosen) < count and all(trial.config != other.config for other in chosen):
             chosen.append(trial)
     return chosen

@@ -18,6 +18,7 @@ from strategies.strategy import Problem
 
 from ray_hpo.errors import InvalidInput, RayHpoError
 from ray_hpo.folder import existing_folder
+from ray_hpo.goals import Goals
 from ray_hpo.results import Result
 from ray_hpo.trial import Experiment
 
@@ -25,7 +26,7 @@ Source: TypeAlias = str | os.PathLike[str] | Result | Experiment
 
 
 def read_earlier(
-    sources: Sequence[Source], problem: Problem, algo: Scheduler, metric: str, mode: str, fidelity: str | None = None
+    sources: Sequence[Source], problem: Problem, algo: Scheduler, goals: Goals, fidelity: str | None = None
 ) -> tuple[list[str], Earlier]:
     """Where the results are from, and the results; of trials only, not those that they began with themselves.
 
@@ -49,10 +50,10 @@ def read_earlier(
         name, experiment, unit = _open(source, field)
         if name in names:
             raise InvalidInput(f"{field}: {name} is given twice; leave one out")
-        if (experiment.metric, experiment.mode) != (metric, mode):
+        if experiment.goals != goals:
             raise InvalidInput(
-                f"{field}: {name} has metric={experiment.metric!r}, mode={experiment.mode!r}, this experiment "
-                f"metric={metric!r}, mode={mode!r}; only results of the same can be taken over"
+                f"{field}: {name} has {_goals_text(experiment.goals)}, this experiment {_goals_text(goals)}; "
+                "only results of the same can be taken over"
             )
         finite = math.isfinite(experiment.max_budget) and math.isfinite(problem.fidelity.max_budget)
         if finite and not isinstance(source, Experiment) and unit != fidelity:
@@ -73,6 +74,14 @@ def read_earlier(
 def left_out_text(earlier: Earlier) -> str:
     """Which trials could not be used, and why."""
     return ", ".join(f"{count} ({reason})" for reason, count in sorted(earlier.left_out.items()))
+
+
+def _goals_text(goals: Goals) -> str:
+    if goals.plain:
+        return f"metric={goals.metrics[0]!r}, mode={goals.modes[0]!r}"
+    constraints = {constraint.metric: constraint.text for constraint in goals.constraints}
+    more = f", constraints={constraints!r}" if constraints else ""
+    return f"metric={list(goals.metrics)!r}, mode={list(goals.modes)!r}{more}"
 
 
 def _open(source: Source, field: str) -> tuple[str, Experiment, str | None]:

@@ -82,11 +82,18 @@ class Done:
 
 @dataclass(frozen=True)
 class Reached:
-    """A trial arrived at its milestone `fidelity` with `value` (minimised; inf if not finite)."""
+    """A trial arrived at its milestone `fidelity` with `value` (minimised; inf if not finite).
+
+    values: of each metric, where there are several, minimised likewise; `value` is then the first, or inf if one is.
+    excess: of each constraint, where there are any, by how much it is violated, relative to its bound; at most 0 where
+    it is met, inf where that is not known.
+    """
 
     trial: int
     fidelity: float
     value: float
+    values: tuple[float, ...] | None = None
+    excess: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +120,7 @@ Record = Decision | Event
 _KINDS: dict[str, type] = {
     cls.__name__.lower(): cls for cls in (Start, Resume, Continue, Pause, Stop, Reached, Failed, Limit)
 }
+_LISTS = frozenset({"values", "excess"})
 
 
 def record_to_json(record: Record) -> dict[str, Any]:
@@ -125,6 +133,8 @@ def record_to_json(record: Record) -> dict[str, Any]:
     for key in ("until", "fidelity", "value"):
         if key in body and math.isinf(body[key]):
             body[key] = "inf"
+    for key in _LISTS & body.keys():
+        body[key] = ["inf" if math.isinf(x) else x for x in body[key]]
     return {"kind": type(record).__name__.lower(), **body}
 
 
@@ -135,6 +145,8 @@ def record_from_json(body: Mapping[str, Any]) -> Record:
     for key in ("until", "fidelity", "value"):
         if key in fields:
             fields[key] = float(fields[key])
+    for key in _LISTS & fields.keys():
+        fields[key] = tuple(float(x) for x in fields[key])
     record: Record = cls(**fields)
     return record
 

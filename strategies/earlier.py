@@ -23,12 +23,11 @@ rung, it stays at its own fidelity, below the ladder, where searchers turn while
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -41,33 +40,41 @@ from strategies.space import SearchSpace
 EARLIER = 2  # what sets the draws for new parameters apart from those of suggestions (see `points.POINTS`)
 TRIES = 1_000  # draws of the new parameters, until a configuration counts as forbidden
 
+Values: TypeAlias = tuple[float, ...] | None
+More: TypeAlias = tuple[Values, Values]
+
 
 @dataclass(frozen=True)
 class Earlier:
     """configs: flat and complete. results: (index of the configuration, fidelity, minimised value), as they arrived.
 
+    more: of each result `values` and `excess` as in `actions.Reached`; empty where there is one metric alone.
     left_out: trials with a result that could not be used, by the reason in words.
     """
 
     configs: Sequence[Mapping[str, Any]] = ()
     results: Sequence[tuple[int, float, float]] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
+    more: Sequence[More] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Infinity becomes the string "inf", as in the records."""
         results = [[number, *("inf" if math.isinf(x) else x for x in pair)] for number, *pair in self.results]
-        return {**dataclasses.asdict(self), "results": results}
+        body = {"configs": list(self.configs), "results": results, "left_out": dict(self.left_out)}
+        more = [[part and ["inf" if math.isinf(x) else x for x in part] for part in pair] for pair in self.more]
+        return {**body, "more": more} if more else body
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Earlier:
         results = [(number, float(fidelity), float(value)) for number, fidelity, value in body["results"]]
-        return cls(body["configs"], results, body["left_out"])
+        more = [(_floats(values), _floats(excess)) for values, excess in body.get("more", ())]
+        return cls(body["configs"], results, body["left_out"], more)
 
     def __add__(self, other: Earlier) -> Earlier:
         n = len(self.configs)
         shifted = [(n + number, fidelity, value) for number, fidelity, value in other.results]
         left_out = dict(Counter(self.left_out) + Counter(other.left_out))
-        return Earlier([*self.configs, *other.configs], [*self.results, *shifted], left_out)
+        return Earlier([*self.configs, *other.configs], [*self.results, *shifted], left_out, [*self.more, *other.more])
 
 
 def earlier_results(records: Iterable[Record], space: SearchSpace, rungs: Sequence[float], seed: int) -> Earlier:
@@ -77,7 +84,7 @@ def earlier_results(records: Iterable[Record], space: SearchSpace, rungs: Sequen
     """
     records = list(records)
     results = _at_rungs(records, rungs)
-    told = {trial for trial, _, _ in results}
+    told = {trial for trial, _ in results}
     configs: dict[int, dict[str, Any]] = {}
     left_out: Counter[str] = Counter()
     for record in records:
@@ -89,18 +96,28 @@ def earlier_results(records: Iterable[Record], space: SearchSpace, rungs: Sequen
             else:
                 configs[record.trial] = space.decode(row)
     index = {trial: i for i, trial in enumerate(configs)}
-    used = [(index[trial], fidelity, value) for trial, fidelity, value in results if trial in index]
-    return Earlier(list(configs.values()), used, dict(left_out))
+    used = [(index[trial], rung, _outcome(record)) for (trial, rung), record in results.items() if trial in index]
+    plain = all(values is None and excess is None for *_, (_, values, excess) in used)
+    more = () if plain else [(values, excess) for *_, (_, values, excess) in used]
+    return Earlier(list(configs.values()), [(i, rung, value) for i, rung, (value, *_) in used], dict(left_out), more)
 
 
-def _at_rungs(records: Iterable[Record], rungs: Sequence[float]) -> list[tuple[int, float, float]]:
-    """(trial, fidelity, value) in order of arrival, one for each trial and fidelity."""
-    found: dict[tuple[int, float], float] = {}
+def _at_rungs(records: Iterable[Record], rungs: Sequence[float]) -> dict[tuple[int, float], Reached | Failed]:
+    """(trial, fidelity) -> what is known of it, in order of arrival."""
+    found: dict[tuple[int, float], Reached | Failed] = {}
     for record in records:
         if isinstance(record, (Reached, Failed)):
-            value = record.value if isinstance(record, Reached) else math.inf
-            found.setdefault((record.trial, _rung(record.fidelity, rungs)), value)  # a trial's fidelities ascend
-    return [(trial, rung, value) for (trial, rung), value in found.items()]
+            found.setdefault((record.trial, _rung(record.fidelity, rungs)), record)  # a trial's fidelities ascend
+    return found
+
+
+def _outcome(record: Reached | Failed) -> tuple[float, Values, Values]:
+    """The value, the values, and the excess, of a result."""
+    return (record.value, record.values, record.excess) if isinstance(record, Reached) else (math.inf, None, None)
+
+
+def _floats(values: Sequence[Any] | None) -> Values:
+    return None if values is None else tuple(map(float, values))
 
 
 def _rung(fidelity: float, rungs: Sequence[float]) -> float:

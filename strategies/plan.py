@@ -43,7 +43,8 @@ def plan_ahead(algo: Scheduler, problem: Problem, records: Sequence[Record], wor
 
     Trials get values that are scrambled, and the same at every rung. None if there is no limit on trials, or too many.
     """
-    strategy = Strategy.rebuild(dataclasses.replace(algo, searcher=Random()), problem, records)
+    plain = dataclasses.replace(problem, objectives=1, constraints=0)
+    strategy = Strategy.rebuild(dataclasses.replace(algo, searcher=Random()), plain, records)
     table = strategy.table
     table.num_trials = Strategy.rebuild(algo, problem, records).table.num_trials  # a grid has an end of its own
     if table.num_trials is None or table.num_trials - len(table.trials) > MAX_TRIALS:

@@ -28,6 +28,7 @@ class Problem:
 
     points: configurations (flat, complete) that are tried in this order before the searcher is asked.
     earlier: results of earlier experiments, for the searcher alone.
+    objectives, constraints: how many metrics there are to minimise, and constraints to meet (see `actions.Reached`).
     """
 
     space: SearchSpace
@@ -35,6 +36,8 @@ class Problem:
     seed: int
     points: Sequence[Mapping[str, Any]] = ()
     earlier: Earlier = field(default_factory=Earlier)
+    objectives: int = 1
+    constraints: int = 0
 
 
 class Strategy:
@@ -47,9 +50,10 @@ class Strategy:
     def __init__(self, algo: Scheduler, problem: Problem) -> None:
         self.algo = algo
         self.problem = problem
-        self.table = TrialTable()
-        self.history = History(problem.space.dim)
-        self.history.begin(map(problem.space.encode, problem.earlier.configs), problem.earlier.results)
+        self.table = TrialTable(problem.objectives, constrained=problem.constraints > 0)
+        self.history = History(problem.space.dim, problem.objectives, problem.constraints)
+        earlier = problem.earlier
+        self.history.begin(map(problem.space.encode, earlier.configs), earlier.results, earlier.more)
         self.apply(Limit(None))
 
     @classmethod

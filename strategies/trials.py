@@ -8,10 +8,12 @@ from __future__ import annotations
 import bisect
 import math
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 
 from strategies.actions import Continue, Failed, Limit, Pause, Reached, Record, Resume, Start, Stop
+from strategies.rung import ConstrainedRung, Rung
 
 
 class Status(Enum):
@@ -53,52 +55,14 @@ class TrialRow:
         self.mean += (value - self.mean) / self.results
 
 
-@dataclass
-class Rung:
-    """The results at one milestone of one bracket.
+class TrialTable:
+    """A fold over records. Numbers count from 0; `trials[i].number == i`.
 
-    ranking: (value, trial), best first; ties go to the earlier trial, failures (inf) come last.
-    values: trial -> value, in the order of arrival.
-    here: the part of the ranking that is neither failed, nor stopped, nor sent on from here.
-    means: of each trial with a number here, the mean of its values up to here; ascending.
-    ended: trials that were stopped here, or failed on their way, and that none replaces; in this order.
+    plain: whether results are ranked by one value, and not by several or under constraints.
     """
 
-    entered: int = 0  # trials that were ever sent to this milestone
-    ranking: list[tuple[float, int]] = field(default_factory=list)
-    values: dict[int, float] = field(default_factory=dict)
-    here: list[tuple[float, int]] = field(default_factory=list)
-    means: list[float] = field(default_factory=list)
-    ended: dict[int, None] = field(default_factory=dict)
-    paused: set[int] = field(default_factory=set)  # trials that pause here
-    finite: int = 0  # results that are numbers
-
-    def add(self, value: float, trial: int) -> None:
-        bisect.insort(self.ranking, (value, trial))
-        self.values[trial] = value
-        if math.isfinite(value):
-            bisect.insort(self.here, (value, trial))
-            self.finite += 1
-
-    def leave(self, trial: int) -> None:
-        """A trial with a result here was stopped or sent on."""
-        entry = (self.values[trial], trial)
-        if math.isfinite(entry[0]):
-            del self.here[bisect.bisect_left(self.here, entry)]
-
-    def rank(self, value: float, trial: int) -> int:
-        """The 1-based rank that (value, trial) has here."""
-        return bisect.bisect_left(self.ranking, (value, trial)) + 1
-
-    def top(self, k: int) -> list[int]:
-        """The best `k` trials, best first, none of them failed."""
-        return [trial for _, trial in self.ranking[: min(k, self.finite)]]
-
-
-class TrialTable:
-    """A fold over records. Numbers count from 0; `trials[i].number == i`."""
-
-    def __init__(self) -> None:
+    def __init__(self, objectives: int = 1, constrained: bool = False) -> None:
+        self.plain = objectives == 1 and not constrained
         self.trials: list[TrialRow] = []
         self.num_trials: int | None = None
         self.proposed = 0  # trials without a parent
@@ -107,7 +71,9 @@ class TrialTable:
         self.granted: dict[int, float] = defaultdict(float)  # bracket -> budget handed out, work done anew left out
         self.closed: dict[int, int] = {}  # bracket -> its size, where the trial limit cut it short
         self.alive: dict[int, int] = {}  # bracket -> trials neither stopped nor failed (absent: none)
-        self._rungs: dict[tuple[int, float], Rung] = defaultdict(Rung)
+        self._rungs: dict[tuple[int, float], Rung] = defaultdict(
+            Rung if self.plain else partial(ConstrainedRung, objectives)
+        )
 
     @property
     def exhausted(self) -> bool:
@@ -130,7 +96,12 @@ class TrialTable:
     def rank(self, trial: int) -> int:
         """The 1-based rank of a trial that waits or pauses at a milestone, there."""
         row = self.trials[trial]
-        return self.rung(row.bracket, row.until).rank(self.value(trial), trial)
+        return self.rung(row.bracket, row.until).rank(trial)
+
+    def least_rank(self, trial: int) -> int:
+        """The best rank that it can still have there when more results have arrived."""
+        row = self.trials[trial]
+        return self.rung(row.bracket, row.until).least_rank(trial)
 
     def apply(self, record: Record) -> None:
         """Fold one record in."""
@@ -148,7 +119,7 @@ class TrialTable:
                 row = self.trials[record.trial]
                 row.add(record.value)
                 rung = self.rung(row.bracket, row.until)
-                rung.add(record.value, row.number)
+                rung.add(record.value, row.number, record.values, record.excess)
                 if math.isfinite(record.value):
                     bisect.insort(rung.means, row.mean)
                 self._set(row, Status.WAITING)

@@ -58,8 +58,41 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "min_budget alone": ({"algo": "random", "max_budget": None, "min_budget": 3}, "min_budget=3 needs max_budget"),
     "early stopping without max_budget": ({"algo": "bohb", "max_budget": None}, "algo hyperband needs max_budget"),
     "metric empty": ({"metric": ""}, "metric must be the name of a reported metric; got metric=''"),
-    "metric as a list": ({"metric": ["loss"]}, "metric must be the name of a reported metric; got metric=['loss']"),
+    "metric as a number": ({"metric": 3}, "metric must be the name of a reported metric; got metric=3"),
+    "metrics without a name": (
+        {"metric": ["loss", 3]},
+        "metric must be a list of different names; got metric=['loss', 3]",
+    ),
+    "a metric twice": (
+        {"metric": ["loss", "loss"]},
+        "metric must be a list of different names; got metric=['loss', 'loss']",
+    ),
     "mode": ({"mode": "minimize"}, "mode must be 'min' or 'max'; got mode='minimize'"),
+    "modes": ({"metric": ["loss", "size"], "mode": ["min", 3]}, "mode must be 'min' or 'max'; got mode=['min', 3]"),
+    "too few modes": (
+        {"metric": ["loss", "size"], "mode": ["min"]},
+        "mode must be one for all metrics, or one for each of the 2; got mode=['min']",
+    ),
+    "constraints as text": (
+        {"constraints": "loss < 3"},
+        "constraints must be a dict from reported metrics to comparisons, as in {'params': '<= 5e6'}; "
+        "got constraints='loss < 3'",
+    ),
+    "constraint without an operator": (
+        {"constraints": {"size": 5e6}},
+        "constraints must compare reported metrics with numbers, as in {'params': '<= 5e6'}; "
+        "got constraints={'size': 5000000.0}",
+    ),
+    "constraint without a number": (
+        {"constraints": {"size": "<= few"}},
+        "constraints must compare reported metrics with numbers, as in {'params': '<= 5e6'}; "
+        "got constraints={'size': '<= few'}",
+    ),
+    "constraint without an end": ({"constraints": {"size": "< inf"}}, "got constraints={'size': '< inf'}"),
+    "verification with several metrics": (
+        {"metric": ["loss", "size"], "verify_top": 2},
+        "verify_top=2 needs one metric, by which the best are verified; got metric=['loss', 'size']: leave it out",
+    ),
     "num_trials of zero": ({"num_trials": 0}, "num_trials must be a whole number of at least 1; got num_trials=0"),
     "num_trials as a float": ({"num_trials": 2.5}, "num_trials must be a whole number of at least 1"),
     "max_concurrent": ({"max_concurrent": 0}, "max_concurrent must be a whole number of at least 1"),

@@ -158,7 +158,7 @@ def test_logs(ray_hpo_command: CommandLine) -> None:
         (("run", "-m", "x", *TRAIN), "parameters: there are none"),
         (("run", *LR, "-p", "lr=2", *TRAIN), "param 'lr=2': lr comes twice"),
         (("run", *LR, "--algo", "bhob", *TRAIN), "algo='bhob' is unknown; did you mean bohb"),
-        (("run", *LR, "--mode", "mx", *TRAIN), "--mode: mode='mx': input should be 'min' or 'max'"),
+        (("run", *LR, "--mode", "mx", *TRAIN), "--mode: mode='mx': must be min or max"),
         (("run", *LR, "--metrics-from", "cvs:x", *TRAIN), "metrics_from must be one of stdout, stderr, csv:PATH"),
         (("run", *LR, "--time-limit", "soon", *TRAIN), "time_limit must be seconds or a text such as"),
         (("run", *LR, *TRAIN, ":lrr:"), "command: :lrr: is no parameter; did you mean lr"),
@@ -189,3 +189,14 @@ def test_help_shows_what_can_be_written(ray_hpo_command: CommandLine) -> None:
     for part in ("low:high[:int][:log][:step=S]", ":checkpoint:", "--max-budget", "tensorboard:FOLDER", "sweep.yaml"):
         assert part in text
     assert "Exit codes" in ray_hpo_command("--help").out
+
+
+def test_several_metrics_and_a_constraint(ray_hpo_command: CommandLine) -> None:
+    told = ("-p", "lr=0.01,0.1,0.2", "-m", "val_loss,acc", "--mode", "min,max", "--constraint", "acc >= 0.5")
+    answer = ray_hpo_command("grid", *told, *HERE, *TRAIN)
+    assert answer.code == 0 and "Pareto front: 1 of 3 trials" in answer.out
+    answer = ray_hpo_command("compare", "out/sweep", "out/sweep")
+    assert answer.code == 2 and "has several metrics" in answer.err
+    assert ray_hpo_command("why", "out/sweep", 0).code == 0
+    answer = ray_hpo_command("grid", *told, "--constraint", "acc", *HERE, *TRAIN)
+    assert (answer.code, answer.err.count("\n")) == (2, 1) and "write a metric and a comparison" in answer.err

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -43,7 +44,7 @@ class Bumpy:
         if luck < 0.05:
             raise ValueError("diverged")
         loss = math.nan if luck < 0.1 else config["x"] + 1 / budget
-        return {"loss": loss}, budget * (0.5 + config["x"])
+        return {"loss": loss, "size": 3 - config["x"] - luck}, budget * (0.5 + config["x"])
 
 
 class Cut(Exception):
@@ -66,10 +67,20 @@ class CutJournal(Journal):
             raise Cut
 
 
-def drive(folder: Path, algo_name: str, journal: Journal, workers: int = 3, num_trials: int = 30) -> Experiment:
+def drive(
+    folder: Path,
+    algo_name: str,
+    journal: Journal,
+    workers: int = 3,
+    num_trials: int = 30,
+    metric: str | list[str] = "loss",
+    constraints: Mapping[str, str] = MappingProxyType({}),
+) -> Experiment:
     """One session, on simulated workers, from where the journal in `folder` stands."""
-    problem, algo = Problem(SPACE, Fidelity.of(MAX_BUDGET), seed=4), resolve_algo(algo_name)
-    experiment = read_experiment(folder, Experiment("loss", "min", MAX_BUDGET, copies=algo.copies))
+    counts = {"objectives": 1 if isinstance(metric, str) else len(metric), "constraints": len(constraints)}
+    problem, algo = Problem(SPACE, Fidelity.of(MAX_BUDGET), seed=4, **counts), resolve_algo(algo_name)
+    empty = Experiment(metric, "min", MAX_BUDGET, copies=algo.copies, constraints=constraints)
+    experiment = read_experiment(folder, empty)
     fresh = not experiment.records
     happened = rows(folder)[0]
     executor = SimulatedExecutor(Bumpy(), workers, start=happened[-1][0] if happened else 0.0)
@@ -93,24 +104,27 @@ def rows(folder: Path) -> tuple[list[Any], list[Any]]:
 
 
 @pytest.mark.parametrize(
-    ("algo", "num_trials"),
+    ("algo", "num_trials", "goals"),
     [
-        ("bohb", 30),
-        ("asha", 30),
-        ("asha_stopping", 30),
-        ("sh", 30),
-        ("kde", 30),
-        ("pasha", 20),
-        ("median_stopping", 12),
-        ("pbt", 6),
+        ("bohb", 30, {}),
+        ("asha", 30, {}),
+        ("asha_stopping", 30, {}),
+        ("sh", 30, {}),
+        ("kde", 30, {}),
+        ("pasha", 20, {}),
+        ("median_stopping", 12, {}),
+        ("pbt", 6, {}),
+        ("bohb", 14, {"metric": ["loss", "size"], "constraints": {"size": "< 2.5"}}),
     ],
 )
-def test_cut_at_every_commit_and_resumed_it_is_the_same_run(algo: str, num_trials: int, tmp_path: Path) -> None:
+def test_cut_at_every_commit_and_resumed_it_is_the_same_run(
+    algo: str, num_trials: int, goals: dict[str, Any], tmp_path: Path
+) -> None:
     """Same events at the same simulated times, same reports: nothing lost, nothing doubled, nothing decided anew."""
     whole_folder = tmp_path / "whole"
     whole_folder.mkdir()
     journal = CutJournal(whole_folder, at=0, after=False)
-    drive(whole_folder, algo, journal, num_trials=num_trials)
+    drive(whole_folder, algo, journal, num_trials=num_trials, **goals)
     whole = rows(whole_folder)
     assert journal.commits > 20
     for at in range(1, journal.commits + 1):
@@ -118,11 +132,11 @@ def test_cut_at_every_commit_and_resumed_it_is_the_same_run(algo: str, num_trial
             folder = tmp_path / f"{at}-{after}"
             folder.mkdir()
             with pytest.raises(Cut):
-                drive(folder, algo, CutJournal(folder, at, after), num_trials=num_trials)
+                drive(folder, algo, CutJournal(folder, at, after), num_trials=num_trials, **goals)
             if at == journal.commits and after:
                 assert rows(folder) == whole  # it died when all was done
                 continue
-            drive(folder, algo, Journal(folder), num_trials=num_trials)
+            drive(folder, algo, Journal(folder), num_trials=num_trials, **goals)
             assert rows(folder) == whole, f"cut at commit {at}, {'after' if after else 'before'} it"
 
 

@@ -34,7 +34,7 @@ def why_lines(result: Result, trial: Trial) -> list[str]:
     from ray_hpo.budget import duration_text
     from ray_hpo.progress import config_text
 
-    spec, decisions = result.spec, iter(trial.decisions)
+    goals, decisions = result.spec.goals, iter(trial.decisions)
     began = trial.decisions[0][0] if trial.decisions else 0.0
     lines = [f"trial {trial.number}: {trial.state}", f"  {config_text(trial.config)}"]
     at = "+0s"
@@ -42,8 +42,8 @@ def why_lines(result: Result, trial: Trial) -> list[str]:
         if isinstance(record, Limit) or record.trial != trial.number:
             continue
         if isinstance(record, Reached):
-            value = minimised(record.value, spec.mode)  # and back to the user's sign
-            lines.append(f"  reached {fidelity_text(record.fidelity)}: {spec.metric} {value:.6g}")
+            value = minimised(record.value, goals.modes[0])  # and back to the user's sign
+            lines.append(f"  reached {fidelity_text(record.fidelity)}: {goals.metrics[0]} {value:.6g}")
         elif hasattr(record, "reason"):
             time, text = next(decisions)
             at = f"+{duration_text(time - began)}"
@@ -58,12 +58,12 @@ def _standing(result: Result, trial: Trial) -> str:
     """Its rank now among all that reached as far."""
     from strategies.actions import fidelity_text, minimised
 
-    if trial.fidelity is None or trial.value is None:
+    if trial.fidelity is None or trial.value is None or not result.spec.goals.plain:
         return ""
-    mode = result.spec.mode
+    mode = result.spec.goals.modes[0]
     peers = [t for t in result.trials if t.fidelity == trial.fidelity and t.value is not None and t.value == t.value]
     if trial not in peers:
-        return f"its {result.spec.metric} is not a number: it ranks last"
+        return f"its {result.spec.goals.metrics[0]} is not a number: it ranks last"
     peers.sort(key=lambda t: (minimised(t.value or 0.0, mode), t.number))
     rank = peers.index(trial) + 1
     best = peers[0]
@@ -82,9 +82,14 @@ def compare(
     if len(paths) < 2:
         raise InvalidInput("compare needs two experiments or more: ray-hpo compare A B")
     results = [load(path) for path in paths]
-    kinds = {(result.spec.metric, result.spec.mode) for result in results}
+    for result in results:
+        if result.spec.goals.several:
+            raise InvalidInput(
+                f"{result.path} has several metrics: there is no best trial to compare; see ray-hpo show"
+            )
+    kinds = {str(result.spec.goals) for result in results}
     if len(kinds) > 1:
-        told = ", ".join(f"{mode} {metric}" for metric, mode in sorted(kinds))
+        told = ", ".join(sorted(kinds))
         raise InvalidInput(f"these measure different things: {told}; only results of the same can be compared")
     rows = [comparison(result) for result in results]
     print_json(rows) if as_json else _print_comparison(results, rows)
@@ -120,7 +125,7 @@ def _print_comparison(results: list[Result], rows: list[dict[str, Any]]) -> None
 
     spec, console = results[0].spec, make_console()
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("name", "algo", "trials", f"best {spec.metric}", "at", "spent", "time", "best config"):
+    for name in ("name", "algo", "trials", f"best {spec.goals.metrics[0]}", "at", "spent", "time", "best config"):
         table.add_column(name, overflow="fold")
     for result, row in zip(results, rows, strict=True):
         best = result.experiment.best
@@ -137,5 +142,7 @@ def _print_comparison(results: list[Result], rows: list[dict[str, Any]]) -> None
     console.print(table)
     with_value = [row for row in rows if row["best"] is not None]
     if with_value:
-        first = min(with_value, key=lambda row: minimised(row["best"], spec.mode))
-        console.print(f"best: {first['name']}, {spec.metric} {first['best']:.6g}", highlight=False, markup=False)
+        first = min(with_value, key=lambda row: minimised(row["best"], spec.goals.modes[0]))
+        console.print(
+            f"best: {first['name']}, {spec.goals.metrics[0]} {first['best']:.6g}", highlight=False, markup=False
+        )

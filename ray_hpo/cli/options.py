@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, get_type_hints
@@ -42,9 +43,13 @@ class SweepOptions:
         ),
     ] = None  # fmt: skip
     metric: Annotated[
-        str | None, _option("The metric to optimise, as the script prints it.", _SEARCH, "--metric", "-m")
+        str | None,
+        _option("The metric to optimise, as the script prints it; several by comma.", _SEARCH, "--metric", "-m"),
     ] = None
-    mode: Annotated[str | None, _option("min (default) or max.", _SEARCH)] = None
+    mode: Annotated[str | None, _option("min (default) or max; by comma one for each metric.", _SEARCH)] = None
+    constraint: Annotated[list[str] | None, _option('What a printed metric must meet, as "latency <= 5".', _SEARCH)] = (
+        None
+    )
     algo: Annotated[
         str | None,
         _option("auto (default), bohb, asha, asha_stopping, hyperband, mobster, random, grid, gp, tpe ...", _SEARCH),
@@ -117,7 +122,7 @@ class SweepOptions:
         Raises:
             InvalidInput: a --param cannot be read, or comes twice.
         """
-        own = ("param", "cpu", "gpu", "executor", "quiet", "as_json", "seconds", "measure")
+        own = ("param", "constraint", "cpu", "gpu", "executor", "quiet", "as_json", "seconds", "measure")
         given = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in own}
         given = {name: value for name, value in given.items() if value not in (None, [], False)}
         parameters: dict[str, Any] = {}
@@ -128,8 +133,21 @@ class SweepOptions:
             parameters[name] = domain
         if parameters:
             given["parameters"] = parameters
+        for name in ("metric", "mode"):
+            if "," in given.get(name, ""):
+                given[name] = [part.strip() for part in given[name].split(",")]
+        if self.constraint:
+            given["constraints"] = dict(_constraint(text) for text in self.constraint)
         resources = {name: amount for name, amount in (("cpu", self.cpu), ("gpu", self.gpu)) if amount is not None}
         return {**given, **({"resources": resources} if resources else {})}
+
+
+def _constraint(text: str) -> tuple[str, str]:
+    """The metric, and what it is compared with."""
+    match = re.fullmatch(r"\s*([^<>=\s]+)\s*([<>]=?.*)", text)
+    if match is None:
+        raise InvalidInput(f"constraint {text!r}: write a metric and a comparison, as in 'latency <= 5'")
+    return match[1], match[2]
 
 
 _PLAN = "The plan"

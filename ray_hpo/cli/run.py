@@ -51,7 +51,7 @@ def finish(result: Any, as_json: bool = False) -> None:
         from ray_hpo.cli.views import experiment_json
 
         print_json(experiment_json(result))
-    raise typer.Exit({"interrupted": 130, "terminated": 143}.get(result.status, 0 if result.experiment.best else 1))
+    raise typer.Exit({"interrupted": 130, "terminated": 143}.get(result.status, 0 if result.experiment.ranked() else 1))
 
 
 def the_sweep(words: list[str], options: SweepOptions) -> tuple[Any, list[str]]:

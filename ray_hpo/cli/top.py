@@ -85,7 +85,7 @@ class Watched:
         from ray_hpo.progress import config_text
 
         table = Table(box=None, header_style="bold", pad_edge=False)
-        for name in ("trial", "at", "to", self._result.spec.metric, "for", "config"):
+        for name in ("trial", "at", "to", self._result.spec.goals.metrics[0], "for", "config"):
             table.add_column(name, no_wrap=name == "config", overflow="ellipsis")
         running = [trial for trial in self._result.trials if trial.state == "running"]
         for trial in running[:SHOWN]:

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from strategies.actions import fidelity_text, minimised
+from strategies.actions import fidelity_text
 from strategies.registry import algo_to_json, describe
 
 from ray_hpo.budget import duration_text
@@ -38,16 +38,19 @@ def _experiment_row(folder: Path) -> dict[str, Any]:
         result = Result(folder)
     except RayHpoError as error:
         return {"name": folder.name, "status": f"unreadable: {error}", "path": str(folder)}
-    return {
+    goals = result.spec.goals
+    best = None if goals.several or result.experiment.best is None else result.best_value
+    row = {
         "name": folder.name,
         "status": result.status,
         "algo": describe(result.spec.algo),
         "trials": len(result.trials),
         "metric": result.spec.metric,
-        "best": None if result.experiment.best is None else result.best_value,
+        "best": best,
         "time": round(result.experiment.elapsed, 1),
         "path": str(folder),
     }
+    return {**row, "pareto_front": len(result.pareto_front)} if goals.several else row
 
 
 def print_rows(rows: Sequence[dict[str, Any]]) -> None:
@@ -56,6 +59,8 @@ def print_rows(rows: Sequence[dict[str, Any]]) -> None:
         table.add_column(name, justify="right" if name in ("trials", "time") else "left", overflow="fold")
     for row in rows:
         best = "" if row.get("best") is None else f"{row['metric']} {row['best']:.5g}"
+        if "pareto_front" in row:
+            best = f"{row['pareto_front']} on the front of {', '.join(row['metric'])}"
         took = duration_text(row["time"]) if "time" in row else ""
         table.add_row(row["name"], row["status"], row.get("algo", ""), str(row.get("trials", "")), best, took)
     make_console().print(table)
@@ -64,7 +69,7 @@ def print_rows(rows: Sequence[dict[str, Any]]) -> None:
 def experiment_json(result: Result) -> dict[str, Any]:
     """An experiment with all its trials."""
     spec = result.spec
-    best = None if result.experiment.best is None else result.best_trial
+    best = None if spec.goals.several or result.experiment.best is None else result.best_trial
     body = {
         "name": spec.name,
         "path": str(result.path),
@@ -72,6 +77,7 @@ def experiment_json(result: Result) -> dict[str, Any]:
         "algo": algo_to_json(spec.algo),
         "metric": spec.metric,
         "mode": spec.mode,
+        "constraints": spec.constraints,
         "max_budget": spec.max_budget,
         "seed": spec.seed,
         "points_to_evaluate": [spec.space.nest(dict(point)) for point in spec.points_to_evaluate],
@@ -86,6 +92,7 @@ def experiment_json(result: Result) -> dict[str, Any]:
         "best_trial": None if best is None else best.number,
         "best_config": None if best is None else result.best_config,
         "best_value": None if best is None else result.best_value,
+        "pareto_front": [trial.number for trial in result.pareto_front],
         "best_searched": None if best is None else result.best_searched.number,
         "verified": [dataclasses.asdict(row) for row in result.verified],
         "trials": [trial_json(result, trial) for trial in result.trials],
@@ -115,6 +122,8 @@ def trial_json(result: Result, trial: Trial) -> dict[str, Any]:
         "seed": result.spec.trial_seed(trial.number),
         "decisions": [{"time": time, "decision": text} for time, text in trial.decisions],
     }
+    if not result.spec.goals.plain:
+        body |= {"values": trial.values, "violation": trial.violation}
     cleaned: dict[str, Any] = _finite(body)
     return cleaned
 
@@ -122,20 +131,23 @@ def trial_json(result: Result, trial: Trial) -> dict[str, Any]:
 def print_experiment(result: Result, limit: int) -> None:
     console = make_console()
     spec = result.spec
-    console.print(f"{spec.name}: {describe(spec.algo)}, {spec.mode} {spec.metric}, seed {spec.seed}", highlight=False)
+    console.print(f"{spec.name}: {describe(spec.algo)}, {spec.goals}, seed {spec.seed}", highlight=False)
     for line in result_lines(result):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    ranked = sorted(result.trials, key=lambda trial: _standing(trial, spec.mode))
+    ranked = _ranked(result)
     shown = ranked[:limit] if limit else ranked
     table = Table(box=None, header_style="bold", pad_edge=False)
     parents = ["parent"] if spec.algo.copies else []
-    for name in ("trial", *parents, "state", "at", spec.metric, "why", "config"):
+    violation = ["violation"] if spec.constraints else []
+    for name in ("trial", *parents, "state", "at", *spec.goals.names, *violation, "why", "config"):
         table.add_column(name, overflow="fold", justify="right" if name in ("trial", "parent", "at") else "left")
     for trial in shown:
         at = "" if trial.fidelity is None else fidelity_text(trial.fidelity)
-        value = "" if trial.value is None else f"{trial.value:.5g}"
+        reached = {spec.goals.metrics[0]: trial.value, **trial.values}
+        values = ["" if reached.get(name) is None else f"{reached[name]:.5g}" for name in spec.goals.names]
+        values += [f"{trial.violation:.3g}" if trial.values else "" for _ in violation]
         parent = ["" if trial.parent is None else str(trial.parent)] if parents else []
-        table.add_row(str(trial.number), *parent, trial.state, at, value, trial.why, config_text(trial.config))
+        table.add_row(str(trial.number), *parent, trial.state, at, *values, trial.why, config_text(trial.config))
     console.print()
     console.print(table)
     if len(shown) < len(ranked):
@@ -174,10 +186,12 @@ def _origin(result: Result, trial: Trial) -> list[str]:
     return [f"parent: trial {trial.parent}, trained on from step {trial.origin:g}; lineage: {line}"]
 
 
-def _standing(trial: Trial, mode: str) -> tuple[float, float, int]:
-    if trial.fidelity is None or trial.value is None:
-        return (math.inf, math.inf, trial.number)
-    return (-trial.fidelity, minimised(trial.value, mode), trial.number)
+def _ranked(result: Result) -> list[Trial]:
+    """The best trials first, then those without a number: the furthest first, those without a result last."""
+    ranked = result.experiment.ranked()
+    known = {trial.number for trial in ranked}
+    others = [trial for trial in result.trials if trial.number not in known]
+    return ranked + sorted(others, key=lambda trial: (-(trial.fidelity or 0.0), trial.number))
 
 
 def _finite(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -27,16 +27,21 @@ class Sweep(BaseModel):
         description="name: low:high[:int][:log][:step=S], a list of options, a constant; "
         "or {domain: ..., when: CONDITION, prior: VALUE}",
     )
-    metric: str = Field(description="the metric to optimise, by the name under which the program prints it")
-    mode: Literal["min", "max"] = Field(default="min", description="min or max")
+    metric: str | list[str] = Field(
+        description="the metric to optimise, by the name under which the program prints it; a list of several"
+    )
+    mode: Any = Field(default="min", description="min or max; a list has one for each metric")
+    constraints: dict[str, str] = Field(
+        default_factory=dict, description="what printed metrics must meet: {size: <= 5e6}"
+    )
     algo: str | dict[str, Any] = Field(
         default="auto", description="how to search: auto, bohb, asha, random, grid, gp ..."
     )
-    max_budget: int | float | None = Field(default=None, description="the budget of a full training: epochs, say")
-    min_budget: int | float | None = Field(default=None, description="the least budget after which trials are compared")
+    max_budget: Any = Field(default=None, description="the budget of a full training: epochs, say")
+    min_budget: Any = Field(default=None, description="the least budget after which trials are compared")
     num_trials: int | None = Field(default=None, description="configurations to try")
     time_limit: str | float | None = Field(default=None, description="1h30m, or seconds")
-    total_budget: int | float | None = Field(default=None, description="units of budget over all trials")
+    total_budget: Any = Field(default=None, description="units of budget over all trials")
     gpu_hours: float | None = Field(default=None, description="hours of trials on workers, times their GPUs")
     cost: float | None = Field(default=None, description="what these may cost, with price_per_hour")
     price_per_hour: float | None = Field(default=None, description="of a GPU, or of a trial's worker without one")
@@ -60,6 +65,21 @@ class Sweep(BaseModel):
     name: str | None = Field(default=None, description="the experiment's name")
     storage: str = Field(default="~/ray_hpo", description="where experiments lie")
     seed: int | None = Field(default=None, description="makes suggestions repeatable")
+
+    @field_validator("mode")
+    @classmethod
+    def _known_mode(cls, value: Any) -> Any:
+        if any(mode not in ("min", "max") for mode in (value if isinstance(value, list) else [value])):
+            raise ValueError("must be min or max")
+        return value
+
+    @field_validator("max_budget", "min_budget", "total_budget")
+    @classmethod
+    def _number(cls, value: Any) -> Any:
+        """27 stays whole, which makes whole milestones."""
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+            raise ValueError("must be a number")
+        return value
 
     @field_validator("metric_regex", mode="before")
     @classmethod
@@ -186,4 +206,5 @@ def _explain(path: tuple[Any, ...], kind: str, message: str, given: Any) -> str:
         return f"{field} is missing: {Sweep.model_fields[field].description}"
     top = Sweep.model_fields.get(str(path[0]))
     meaning = f" ({top.description})" if top else ""
+    message = message.removeprefix("Value error, ")
     return f"{field}={shorten(given)}: {message[0].lower()}{message[1:]}{meaning}"

@@ -17,7 +17,7 @@ from ray_hpo.command.process import CommandFailed, Process, ending
 from ray_hpo.command.sources import STREAMS, Source, make_source
 from ray_hpo.command.values import Values, line_values, regex_reader
 from ray_hpo.messages import Notice
-from ray_hpo.worker.session import Session, TrialReleased
+from ray_hpo.worker.session import Session, Setting, TrialReleased
 
 LOOK_SECONDS = (0.02, 0.2)  # between two looks at what it printed: while something comes, and when nothing does
 SETTLE_SECONDS = 2.0  # for a checkpoint that is written after its epoch was printed
@@ -66,8 +66,7 @@ class CommandTrial:
         folder = self._folder(values)
         source = self._source(values, folder)
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", **variables}
-        fidelity = session.setting.fidelity
-        epochs = Epochs({session.setting.metric} | ({fidelity} if fidelity else set()))
+        epochs = Epochs(needed(session.setting))
         until, report = session.until, None
         self._printed_before = time.time()
         if self._segmented and not command.saves:
@@ -233,6 +232,11 @@ class CommandTrial:
             text = f"no {missing[0]} in {where}: nothing like key=value, key: value or JSON is there"
             raise CommandFailed(text, "\n".join(_tail(self._stdout)))
         self._session.report_at(1.0, epochs.pending, last=True)
+
+
+def needed(setting: Setting) -> set[str]:
+    """What a report has to hold: all that the experiment looks at."""
+    return {setting.metric, *setting.further, *([setting.fidelity] if setting.fidelity else [])}
 
 
 def _new_reports(source: Source, epochs: Epochs, last: bool) -> Iterator[Values]:

@@ -53,6 +53,7 @@ class Setting:
 
     folder: the experiment's.  fidelity: the metric that tells how far training is; None counts reports.
     whole: budgets are whole numbers.  max_budget: that of a full training.
+    metric, further: what must be a number wherever it is reported.
     resumable: a trial goes on where it paused, or is never paused; if not, each milestone is trained from nothing.
     """
 
@@ -60,6 +61,7 @@ class Setting:
     metric: str
     fidelity: str | None = None
     whole: bool = True
+    further: tuple[str, ...] = ()
     max_budget: float = math.inf
     resumable: bool = True
 
@@ -93,9 +95,10 @@ class Session:
         """Report metrics at `step`; returns when training may go on."""
         if self._released:
             raise TrialReleased
-        plain, metric = plain_metrics(metrics), self.setting.metric
-        if metric in plain and not isinstance(plain[metric], (int, float)):
-            raise TypeError(f"metric {metric!r} must be a number; got {plain[metric]!r}")
+        plain = plain_metrics(metrics)
+        for metric in (self.setting.metric, *self.setting.further):
+            if metric in plain and not isinstance(plain[metric], (int, float)):
+                raise TypeError(f"metric {metric!r} must be a number; got {plain[metric]!r}")
         self.step = step
         if checkpoint is not None:
             self._save(checkpoint)

@@ -1,5 +1,7 @@
 """Gaussian-process regression over mixed, conditional spaces: plain arrays in, plain arrays out.
 
+Here are the kernel, and hyperparameters that fit the data; `posterior.py` predicts with them.
+
 Notation
     n  data points        m  query points        d  columns, of which D are numbers        q  pending points
     Z       (n, d)  points: a number in [0, 1] or the index of a category; NaN where inactive
@@ -39,7 +41,6 @@ theta maximises the posterior, log p(y | Z, theta) + log p(theta), with a normal
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -75,6 +76,14 @@ class Embedded(NamedTuple):
     numbers: Array
     marks: Array
     rungs: Array
+
+    def joined(self, other: Embedded) -> Embedded:
+        """These points, and then the others."""
+        return Embedded(*(np.concatenate(parts) for parts in zip(self, other, strict=True)))
+
+    def only(self, chosen: Levels | slice) -> Embedded:
+        """The chosen points."""
+        return Embedded(*(part[chosen] for part in self))
 
 
 @dataclass(frozen=True)
@@ -290,128 +299,3 @@ def fit(features: Features, data: Embedded, y: Array) -> Array:
     )
     theta: Array = found.x
     return theta
-
-
-@dataclass(frozen=True)
-class Posterior:
-    """The process given data, for fixed hyperparameters, and given where pending points are. Never changes.
-
-    X, marks: the n + q points, scaled.  factor: (n + q, n + q) the Cholesky factor L of K.  alpha: (n + q,) K^-1 y.
-    """
-
-    features: Features
-    hyper: Hyper
-    nugget: float  # what K has on its diagonal beyond the signal
-    X: Array
-    marks: Array
-    rungs: Array
-    factor: Array
-    alpha: Array
-
-    @classmethod
-    def of(cls, features: Features, theta: Array, data: Embedded, y: Array) -> Posterior:
-        """The process given (data, y)."""
-        from scipy.linalg.lapack import dpotrf, dpotrs
-
-        hyper, empty = Hyper.of(theta, features), np.empty((0, 0))
-        blank = cls(features, hyper, 0.0, empty, empty, data.rungs, empty, empty)
-        X, marks = blank._scaled(data)
-        K = dataclasses.replace(blank, X=X, marks=marks).kernel(data)
-        jitter, failed = JITTER, 1
-        while failed:
-            nugget = hyper.noise + jitter * hyper.signal
-            factor, failed = dpotrf(K + nugget * np.eye(len(y)), lower=1, clean=1)
-            jitter *= 100
-        return cls(features, hyper, nugget, X, marks, data.rungs, factor, dpotrs(factor, y, lower=1)[0])
-
-    def kernel(self, points: Embedded) -> Array:
-        """(m, n + q) between the points and those of the process."""
-        X, marks = self._scaled(points)
-        value, _ = matern(squared_distances(X, self.X))
-        value *= self.hyper.signal
-        if self.features.n_groups:
-            value *= np.exp(-squared_distances(marks, self.marks))
-        if self.features.graded:
-            value *= self.hyper.kinship(points.rungs, self.rungs)
-            value += offset(points.rungs, self.rungs)
-        return value
-
-    def solve(self, points: Embedded) -> tuple[Array, Array]:
-        """(m,) means and (n + q, m) L^-1 k, whose squares add up to the variance that is explained."""
-        from scipy.linalg.lapack import dtrtrs
-
-        k = self.kernel(points)
-        return k @ self.alpha, dtrtrs(self.factor, k.T, lower=1)[0]
-
-    def predict(self, points: Embedded) -> tuple[Array, Array]:
-        """(m,) means and variances, without noise."""
-        mean, V = self.solve(points)
-        return mean, self.variance(np.einsum("ij,ij->j", V, V))
-
-    def variance(self, explained: Array) -> Array:
-        """(m,) what is left of the signal's variance, and never nothing."""
-        left: Array = np.maximum(self.prior_variance - explained, LEAST_VARIANCE * self.hyper.signal)
-        return left
-
-    @property
-    def prior_variance(self) -> float:
-        return self.hyper.signal + (OFFSET if self.features.graded else 0.0)
-
-    def believing(self, point: Embedded) -> Posterior:
-        """The process with one more pending point, arrays of shape (1, .).
-
-        It is taken to give what is expected of it (the kriging believer of Ginsbourger et al. 2010): the mean stays as
-        it is everywhere, the variance shrinks.
-        """
-        _, V = self.solve(point)
-        size = len(self.factor)
-        factor = np.zeros((size + 1, size + 1), order="F")
-        factor[:size, :size] = self.factor
-        factor[size, :size] = V[:, 0]
-        left = self.prior_variance + self.nugget - float(V[:, 0] @ V[:, 0])
-        factor[size, size] = math.sqrt(max(left, self.nugget))
-        X, marks = self._scaled(point)
-        return dataclasses.replace(
-            self,
-            X=np.concatenate([self.X, X]),
-            marks=np.concatenate([self.marks, marks]),
-            rungs=np.concatenate([self.rungs, point.rungs]),
-            factor=factor,
-            alpha=np.append(self.alpha, 0.0),
-        )
-
-    def one_more(self, points: Embedded, V: Array) -> Array:
-        """(1, m) the last row of what `solve` gives for the points, from the rows V above it."""
-        row = self.factor[-1]
-        k = dataclasses.replace(self, X=self.X[-1:], marks=self.marks[-1:], rungs=self.rungs[-1:]).kernel(points)[:, 0]
-        last: Array = (k - row[:-1] @ V) / row[-1]
-        return last[None, :]
-
-    def gradients(self, points: Embedded) -> tuple[Array, Array, Array, Array]:
-        """As `predict`, then the derivatives of both by the (unwarped) numbers, (m, D)."""
-        from scipy.linalg.lapack import dpotrs
-
-        X, marks = self._scaled(points)
-        value, slope = matern(squared_distances(X, self.X))
-        outer = self.hyper.signal * (np.exp(-squared_distances(marks, self.marks)) if self.features.n_groups else 1.0)
-        if self.features.graded:
-            outer = outer * self.hyper.kinship(points.rungs, self.rungs)
-        k, slope = value * outer, slope * outer * 2.0
-        if self.features.graded:
-            k += offset(points.rungs, self.rungs)
-        beta, _ = dpotrs(self.factor, k.T, lower=1)
-        to_x = self.hyper.slope(points.numbers) * np.sqrt(5 * self.hyper.v)
-
-        def by_numbers(weights: Array) -> Array:
-            """(m, D) of sum_i weights_i slope_i |x - x_i|^2"""
-            rows = slope * weights
-            derivative: Array = (rows.sum(axis=1)[:, None] * X - rows @ self.X) * to_x
-            return derivative
-
-        variance = self.variance(np.einsum("ij,ji->i", k, beta))
-        return k @ self.alpha, variance, by_numbers(self.alpha), by_numbers(-2.0 * beta.T)
-
-    def _scaled(self, points: Embedded) -> tuple[Array, Array]:
-        """Numbers and marks such that squared distances are what the kernel takes."""
-        numbers: Array = self.hyper.warped(points.numbers) * np.sqrt(5 * self.hyper.v)
-        return numbers, points.marks * np.sqrt(self.hyper.w[self.features.groups])

@@ -14,8 +14,9 @@ LARGEST = 1e150
 
 
 def rank_normal(y: Array) -> Array:
-    """(n,) normal scores of the ranks; ties share their mean rank."""
-    return _standardised(_scores(_filled(y)))
+    """(n,) normal scores of the ranks; equal values count as one, or the best would sink with each repetition."""
+    distinct, which = np.unique(_filled(y), return_inverse=True)
+    return standardised(_scores(distinct)[which])
 
 
 def half_rank(y: Array) -> Array:
@@ -27,8 +28,8 @@ def half_rank(y: Array) -> Array:
     below = y - np.median(y)
     scale = float(np.sqrt(np.mean(np.square(below[below <= 0]))))
     if scale < 1e-200:  # half of all values, or more, are the best one
-        return _standardised(_scores(y))
-    return _standardised(np.where(below <= 0, below / scale, np.maximum(_scores(y), 0.0)))
+        return standardised(_scores(y))
+    return standardised(np.where(below <= 0, below / scale, np.maximum(_scores(y), 0.0)))
 
 
 def _scores(y: Array) -> Array:
@@ -47,8 +48,9 @@ def _filled(y: Array) -> Array:
     return np.minimum(np.where(finite, y, worst), LARGEST)
 
 
-def _standardised(y: Array) -> Array:
+def standardised(y: Array) -> Array:
+    """(n,) y with mean 0 and variance 1; zeros if all are the same."""
     if np.ptp(y) == 0:
         return np.zeros_like(y)
-    standardised: Array = (y - y.mean()) / y.std()
-    return standardised
+    scaled: Array = (y - y.mean()) / y.std()
+    return scaled

@@ -86,7 +86,7 @@ class Asha(_Asynchronous):
         ladder = self.rungs(fidelity)
         for milestone in reversed(ladder[: self._highest(table, fidelity)]):
             rung = table.rung(0, milestone)
-            if rung.here and rung.rank(*rung.here[0]) <= len(rung.ranking) // self.eta:
+            if rung.here and rung.rank(rung.here[0][1]) <= len(rung.ranking) // self.eta:
                 best = rung.here[0][1]
                 return Resume(best, self._above(fidelity, milestone), self._standing(table, fidelity, best))
         return None

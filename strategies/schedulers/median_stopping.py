@@ -23,7 +23,7 @@ class MedianStopping(Scheduler):
     The running average of a trial up to s is the mean of its values at the milestones up to s. These lie evenly, as
     the paper's steps do, `interval` units of budget apart; by default a tenth of `max_budget`. The others are all
     trials with a number at s, whatever became of them. No trial is stopped before `grace_period`, nor by fewer than
-    `min_trials` others.
+    `min_trials` others. With several metrics, or constraints, a trial is stopped where more than half rank before it.
     """
 
     name: ClassVar[str] = "median_stopping"
@@ -60,18 +60,29 @@ class MedianStopping(Scheduler):
             return Stop(trial, f"{at}: its result is not a finite number")
         if row.until == fidelity.max_budget:
             return full_budget(trial, fidelity)
-        means = table.rung(0, row.until).means
-        others = len(means) - 1
+        rung = table.rung(0, row.until)
+        means, others = rung.means, rung.finite - 1
         milestones = self.rungs(fidelity)
         following = milestones[bisect_right(milestones, row.until)]
         if row.until < self.grace_period:
             return Continue(trial, following, f"{at}: within the grace period, to {fidelity_text(self.grace_period)}")
         if others < self.min_trials:
             return Continue(trial, following, f"{at}: {others} others got here so far, {self.min_trials} are needed")
+        if not table.plain:
+            return self._by_rank(table, trial, following)
         median = f"than the median of the running averages of {others} others"
         if row.best > median_without(means, row.mean):
             return Stop(trial, f"{at}: its best is worse {median}")
         return Continue(trial, following, f"{at}: its best is no worse {median}")
+
+    def _by_rank(self, table: TrialTable, trial: int, following: float) -> Verdict:
+        """The rule where results have no mean: stop what ranks behind more than half of the others."""
+        row = table.trials[trial]
+        rank, others = table.rank(trial), table.rung(0, row.until).finite - 1
+        text = f"at {fidelity_text(row.until)}: {rank - 1} of {others} others are better"
+        if 2 * (rank - 1) > others:
+            return Stop(trial, f"{text}, more than half")
+        return Continue(trial, following, f"{text}, no more than half")
 
 
 def median_without(ascending: Sequence[float], value: float) -> float:

@@ -93,11 +93,11 @@ class Pasha(Asha):
     def _compare(self, table: TrialTable, fidelity: Fidelity, level: int) -> bool:
         ladder = self.rungs(fidelity)
         way = [milestone for path in self._paths(fidelity)[:level] for milestone in path[1:]]
-        values = [table.rung(0, milestone).values for milestone in (ladder[0], *way)]
-        latest = islice(reversed(values[-1].items()), WINDOW)
+        rungs = [table.rung(0, milestone) for milestone in (ladder[0], *way)]
+        latest = islice(reversed(rungs[-1].values.items()), WINDOW)
         trials = [trial for trial, value in latest if math.isfinite(value)]
-        curves = np.array([[at[trial] for at in values] for trial in trials]).reshape(len(trials), len(values))
-        lower = np.array([table.rung(0, ladder[level - 1]).values[trial] for trial in trials])
+        curves = np.array([rung.scores(trials) for rung in rungs]).reshape(len(rungs), len(trials)).T
+        lower = np.array(table.rung(0, ladder[level - 1]).scores(trials))
         return agree(lower, curves[:, -1], 0.0) or agree(lower, curves[:, -1], noise(curves))
 
     @cached_property

@@ -14,12 +14,13 @@ import numpy as np
 from strategies.actions import Continue, Pause, Resume, Stop, Verdict, fidelity_text
 from strategies.errors import InvalidInput
 from strategies.history import Array
+from strategies.rung import Rung
 from strategies.schedulers.base import New, Next, Scheduler, idle
 from strategies.schedulers.fifo import full_budget
 from strategies.schedulers.perturbation import explore
 from strategies.schedulers.rungs import Fidelity, check_interval
 from strategies.space import SearchSpace
-from strategies.trials import Rung, TrialTable
+from strategies.trials import TrialTable
 
 MOST_PARENTS = 50  # of a large population, the best so many take turns as parents
 
@@ -134,7 +135,7 @@ class PBT(Scheduler):
         if parent is None:
             return None
         replaced, origin, milestones = next(iter(rung.ended)), table.trials[parent].reached, self.rungs(fidelity)
-        rank, arrived = rung.rank(rung.values[parent], parent), len(rung.ranking)
+        rank, arrived = rung.rank(parent), len(rung.ranking)
         reason = (
             f"replaces trial {replaced} by a perturbed copy of trial {parent}, ranked {rank} of {arrived} at "
             f"{fidelity_text(milestone)}, from its checkpoint at {fidelity_text(origin)}"

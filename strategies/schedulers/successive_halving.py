@@ -13,10 +13,11 @@ from typing import ClassVar
 
 from strategies.actions import Continue, Pause, Resume, Stop, Verdict, fidelity_text
 from strategies.errors import InvalidInput
+from strategies.rung import Rung
 from strategies.schedulers.base import New, Next, Scheduler, idle
 from strategies.schedulers.fifo import full_budget
 from strategies.schedulers.rungs import Bracket, Fidelity, check_eta
-from strategies.trials import Rung, TrialTable
+from strategies.trials import TrialTable
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class SuccessiveHalving(Scheduler):
         rank, keep = table.rank(trial), sizes[level + 1]
         arrived = len(table.rung(row.bracket, row.until).ranking)
         at = f"rung {fidelity_text(row.until)}: ranked {rank} of {arrived} so far"
-        if rank > keep:
+        if table.least_rank(trial) > keep:
             return Stop(trial, f"{at}, only the top {keep} of {sizes[level]} continue")
         return Pause(trial, f"{at}, waits for the rung of {sizes[level]} to fill; the top {keep} continue")
 

@@ -123,7 +123,7 @@ class Evolution:
         self.optimizer = layout.optimizer()
         self.restarts = 0
         self._seen = 0  # results
-        self._block: list[tuple[int, float]] = []  # trials and values that wait until the block is full
+        self._block: list[int] = []  # results that wait until the block is full
         self._newest = -1  # the greatest number of a trial with a result
         self._since = 0  # trials of lower numbers come from before the last restart
 
@@ -133,14 +133,15 @@ class Evolution:
             trial = results.trials[i]
             self._newest = max(self._newest, trial)
             if trial >= self._since:
-                self._block.append((trial, float(results.values[i])))
+                self._block.append(i)
             if len(self._block) == self.optimizer.population_size:
-                self._tell(X)
+                self._tell(X, results)
                 self._block = []
         self._seen = len(results)
 
-    def _tell(self, X: Array) -> None:
-        trials, values = zip(*self._block, strict=True)
+    def _tell(self, X: Array, results: Results) -> None:
+        block = self._block
+        trials, values = [results.trials[i] for i in block], results.values[block].tolist()
         # Not the generator of a suggestion: those have two numbers.
         rng = np.random.default_rng([self.seed, trials[-1], 1])
         if min(values) == max(values):
@@ -148,8 +149,9 @@ class Evolution:
             return
         self.optimizer.reseed_rng(int(rng.integers(2**32)))
         solutions = [self.layout.solution(X[trial], self.optimizer.ask()) for trial in trials]
-        ranks = np.argsort(np.argsort(values, kind="stable")).astype(np.float64)
-        self.optimizer.tell(list(zip(solutions, ranks.tolist(), strict=True)))
+        ranked = results.ranked(block)
+        place = {i: float(rank) for rank, i in enumerate([*ranked, *(i for i in block if i not in ranked)])}
+        self.optimizer.tell([(solution, place[i]) for solution, i in zip(solutions, block, strict=True)])
         if self.layout.gaussian and self.optimizer.should_stop():
             self._restart(rng, grow=True)
 

@@ -15,12 +15,13 @@ the paper and its code, and why:
 - A failed configuration is never a member. In DEHB it keeps its place until any other comes.
 - An inactive parameter of a parent counts as uniform in [0, 1]; DEHB takes its default. With one value for all, their
   differences would vanish, and with them the variety of those parameters.
+- With several metrics a population is the best of all results at its fidelity (`strategies.ranking`), as NSGA-II
+  selects (Deb et al. 2002): between two results of which none is better, a duel would be a coin's toss.
 - A child that is forbidden, or was tried already as happens to categories, gives way to another of the same target.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
@@ -42,24 +43,23 @@ class Population:
     """The members at one fidelity: a fold over the results there. Trial k's target is in place k modulo `size`."""
 
     size: int
-    trials: list[int] = field(default_factory=list)
-    values: list[float] = field(default_factory=list)
+    members: list[int] = field(default_factory=list)  # indices of results
     told: int = 0  # results folded in
 
     def update(self, results: Results) -> None:
         """Fold in what is new among all `results` at this fidelity."""
+        finite = np.isfinite(results.values)
         for i in range(self.told, len(results)):
-            self._tell(results.trials[i], float(results.values[i]))
+            if finite[i]:
+                self._tell(i, results)
         self.told = len(results)
 
-    def _tell(self, trial: int, value: float) -> None:
-        if not math.isfinite(value):
-            return
-        if len(self.trials) < self.size:
-            self.trials.append(trial)
-            self.values.append(value)
-        elif value <= self.values[trial % self.size]:  # ties let the population drift over plateaus
-            self.trials[trial % self.size], self.values[trial % self.size] = trial, value
+    def _tell(self, i: int, results: Results) -> None:
+        place = results.trials[i] % self.size
+        if len(self.members) < self.size:
+            self.members.append(i)
+        elif results.ranked([i, self.members[place]])[0] == i:  # ties let the population drift over plateaus
+            self.members[place] = i
 
 
 @dataclass(frozen=True)
@@ -107,11 +107,15 @@ class DE(Searcher):
         memory = self._memo.setdefault(history, {})
         members: list[int] = []
         for level in reversed([f for f in history.fidelities if f <= fidelity]):
-            population = memory.setdefault(level, Population(self.population_size))
-            population.update(history.results(level))
-            trials = population.trials
-            if level < fidelity:
-                trials = [trials[i] for i in np.argsort(population.values, kind="stable")]
+            results = history.results(level)
+            if history.objectives > 1:
+                finite = int(np.isfinite(results.values).sum())
+                chosen = np.argsort(results.values)[: min(finite, self.population_size)].tolist()
+            else:
+                population = memory.setdefault(level, Population(self.population_size))
+                population.update(results)
+                chosen = results.ranked(population.members) if level < fidelity else population.members
+            trials = [results.trials[i] for i in chosen]
             fresh = [trial for trial in trials if trial not in members]
             members += fresh[: self.population_size - len(members)]
             if len(members) == self.population_size:

@@ -3,176 +3,39 @@
 One model learns from the results at all fidelities and predicts those of full trainings, as MOBSTER does (Klein, Tiao,
 Lienart, Archambeau and Seeger 2020, "Model-based asynchronous hyperparameter and neural architecture search").
 The numerics are in `strategies.models.gp`, `acquisition` and `warping`; here is what to model, and where to look.
+
+With several metrics each suggestion draws a trade-off of its own between them, and looks for what improves on that one
+(ParEGO: `strategies.models.tradeoff`). The covariances do not depend on the targets, so a new trade-off is cheap; the
+hyperparameters are those of the equal one. Under constraints the improvement is multiplied by the probability that all
+are met (`feasibility.py`); as long as none is expected to be met anywhere, that probability alone counts.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
 
-from strategies.history import Array, History
+from strategies.history import Array
 from strategies.memo import Memo
-from strategies.models.acquisition import log_ei, log_ei_gradient
-from strategies.models.gp import Embedded, Posterior, fit
-from strategies.models.warping import half_rank, rank_normal
-from strategies.searchers.base import Context, Indices, Searcher, check_number
+from strategies.models.gp import fit
+from strategies.models.plateaus import Plateaus
+from strategies.models.posterior import Posterior
+from strategies.models.tradeoff import random_weights
+from strategies.searchers.base import Context, Searcher, check_number
+from strategies.searchers.feasibility import Feasibility, hyperparameters
+from strategies.searchers.gp_data import Data, rung_of
+from strategies.searchers.gp_model import Model
 from strategies.searchers.sobol import Sobol
 from strategies.searchers.terrain import Terrain
 
 MAX_PENDING = 64  # so many pending points always enter the model, and up to twice as many
 REFIT_BITS = 5  # with 2^k results or more, hyperparameters are refitted at every 2^(k + 1 - REFIT_BITS) more
-RANDOM = 1000  # candidates from the whole space
-NEAR = 100  # at each scale, candidates near the best results
-TOP = 5  # how many results count as the best ones
 ASCENTS = 3  # how many candidates local search starts from
-STEPS = 40  # that it tries at each scale
-PRECISE = 8  # pending points, from which on it is short
-SCALES = (0.2, 0.05, 0.01)  # of steps from one candidate to the next, in the unit cube
-
-
-@dataclass(frozen=True)
-class Data:
-    """Results in order of arrival: which configuration, (n,) and (n, columns); on which rung; minimised values (n,)."""
-
-    numbers: Indices
-    X: Array
-    rungs: Array
-    values: Array
-
-    @classmethod
-    def of(cls, history: History) -> Data:
-        numbers, fidelities, values = history.arrivals
-        levels, which = np.unique(fidelities, return_inverse=True)
-        return cls(numbers, history.X[numbers], np.array([_rung(f) for f in levels.tolist()])[which], values)
-
-    def first(self, n: int) -> Data:
-        return self._at(np.arange(n))
-
-    def cut(self, most: int) -> Data:
-        """Of more than `most` results: the best half of so many, high fidelities first, and the latest others."""
-        half = most // 2
-        if len(self.values) <= most:
-            return self
-        ranked = np.lexsort((self.values, -self.rungs))
-        latest = np.sort(ranked[half:])[half - most :]
-        return self._at(np.sort(np.concatenate([ranked[:half], latest])))
-
-    def targets(self, graded: bool) -> Array:
-        """(n,) what the process models."""
-        return rank_normal(self.values) if graded else half_rank(self.values)
-
-    @property
-    def configurations(self) -> Array:
-        """(m, columns) each once."""
-        return self.X[np.unique(self.numbers, return_index=True)[1]]
-
-    def _at(self, chosen: Indices) -> Data:
-        return Data(self.numbers[chosen], self.X[chosen], self.rungs[chosen], self.values[chosen])
-
-
-@dataclass(frozen=True)
-class Model:
-    """A process, and some candidates under it; `believed` are the pending trials that it has taken in so far.
-
-    goal: the rung on which values count.  V and explained: see `Posterior.solve`.
-    best: the least value expected there of any configuration so far, pending ones included.
-    believed: (configuration, rung).
-    """
-
-    terrain: Terrain
-    goal: float
-    posterior: Posterior
-    candidates: Array  # (m, columns)
-    embedded: Embedded
-    mean: Array
-    V: Array
-    explained: Array
-    best: float
-    believed: tuple[tuple[int, float], ...] = ()
-
-    @classmethod
-    def of(cls, terrain: Terrain, goal: float, theta: Array, data: Data, y: Array, rng: np.random.Generator) -> Model:
-        """The model of targets y (n,) of the data."""
-        posterior = Posterior.of(terrain.features, theta, terrain.embed(data.X, data.rungs), y)
-        tried = data.configurations
-        expected = posterior.predict(terrain.embed(tried, goal))[0]
-        top = tried[np.argsort(expected, kind="stable")[:TOP]]
-        top = top[np.arange(NEAR) % len(top)]
-        near = [terrain.neighbours(top, scale, rng) for scale in SCALES]
-        candidates = np.concatenate([terrain.space.sample(rng, RANDOM), *near])
-        embedded = terrain.embed(candidates, goal)
-        mean, V = posterior.solve(embedded)
-        explained = np.einsum("ij,ij->j", V, V)
-        return cls(terrain, goal, posterior, candidates, embedded, mean, V, explained, float(expected.min()))
-
-    def believing(self, number: int, row: Array, rung: float) -> Model:
-        posterior = self.posterior.believing(self.terrain.embed(row[None, :], rung))
-        last = posterior.one_more(self.embedded, self.V)
-        expected = posterior.predict(self.terrain.embed(row[None, :], self.goal))[0]
-        return dataclasses.replace(
-            self,
-            posterior=posterior,
-            V=np.concatenate([self.V, last]),
-            explained=self.explained + np.square(last[0]),
-            best=min(self.best, float(expected[0])),
-            believed=(*self.believed, (number, rung)),
-        )
-
-    def ranked(self) -> Array:
-        """The candidates, best first."""
-        scores = log_ei(self.mean, self.posterior.variance(self.explained), self.best)
-        ranked: Array = self.candidates[np.argsort(-scores, kind="stable")]
-        return ranked
-
-    def best_of(self, rows: Array) -> Array:
-        """(1, columns) the first of the best rows (m, columns)."""
-        scores = log_ei(*self.posterior.predict(self.terrain.embed(rows, self.goal)), self.best)
-        return rows[[int(np.argmax(scores))]]
-
-    def improved(self, rows: Array, rng: np.random.Generator) -> Array:
-        """(1, columns) the best that local search finds from rows (k, columns).
-
-        Where many suggestions are asked for at once, precision is in vain, and the search is short.
-        """
-        precise = len(self.believed) < PRECISE
-        best = self.best_of(np.concatenate([rows, self.ascended(rows)]) if precise else rows)
-        for scale in SCALES if precise else SCALES[1:2]:
-            near = self.terrain.neighbours(np.repeat(best, STEPS, axis=0), scale, rng)
-            best = self.best_of(np.concatenate([best, near]))
-        return self.best_of(np.concatenate([best, self.ascended(best)])) if precise else best
-
-    def ascended(self, rows: Array) -> Array:
-        """Allowed rows at local maxima of log EI over the continuous columns, from rows (k, columns); maybe fewer."""
-        from scipy.optimize import minimize
-
-        columns = self.terrain.number_columns
-        free = self.terrain.continuous & ~np.isnan(rows[:, columns])
-        if not free.any():
-            return rows[:0]
-        numbers, marks, rungs = self.terrain.embed(rows, self.goal)
-
-        def loss(x: Array) -> tuple[float, Array]:
-            numbers[free] = x
-            mean, variance, by_numbers, spread_by_numbers = self.posterior.gradients(Embedded(numbers, marks, rungs))
-            values, by_mean, by_variance = log_ei_gradient(mean, variance, self.best)
-            gradient = by_mean[:, None] * by_numbers + by_variance[:, None] * spread_by_numbers
-            return -float(values.sum()), -gradient[free]
-
-        start = numbers[free]
-        found = minimize(
-            loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, 1.0)] * len(start), options={"maxiter": 30}
-        )
-        values = rows[:, columns]
-        values[free] = found.x
-        moved = rows.copy()
-        moved[:, columns] = values
-        moved = self.terrain.space.canonical(moved)
-        return moved[self.terrain.space.allowed(moved)]
+TRADEOFF = 4  # what sets the draws of trade-offs apart from those of suggestions
 
 
 @dataclass(frozen=True)
@@ -182,6 +45,8 @@ class Known:
     key: tuple[int, float, int]  # results, goal, seed
     n_fit: int  # of how many results theta was made
     theta: Array
+    thetas: list[Array]  # of the constraints
+    part: Data  # what the model knows
     base: Model
     model: Model
 
@@ -190,15 +55,19 @@ class Known:
 class GP(Searcher):
     """Gaussian-process search: the point with the largest expected improvement, in logarithms (Ament et al. 2023).
 
-    The model is one process over configuration and fidelity; the improvement that counts is that of a full training,
-    on the least value expected of one for any configuration so far, since results are noisy. A pending trial is
-    believed to give what is expected at its milestone. Failures count as the worst. Values are half-rank warped; where
-    there are several fidelities, they become normal scores of their ranks among all. Of more than `max_points` results,
-    those at the highest fidelities enter and of the lowest of these the better half and the latest others. A
-    configuration is tried once.
+    The model is one process over configuration and fidelity. The improvement that counts is that of a full training, on
+    one of the incumbent: of all configurations so far, the one of which the least value is expected. That value is not
+    known either, so what is expected is E max(f(incumbent) - f(x), 0) under their joint distribution; near an uncertain
+    incumbent there is little to gain. A pending trial is believed to give what is expected at its milestone. Failures
+    count as the worst. Values are half-rank warped; where there are several fidelities, they become normal scores of
+    their ranks among all. Of more than `max_points` results, those at the highest fidelities enter and of the lowest of
+    these the better half and the latest others. A configuration is tried once.
+
+    What is on a plateau with a known configuration is not suggested (`strategies.models.plateaus`).
 
     num_startup: results that are needed; before, configurations are those of the Sobol sequence.
-    random_fraction: the chance that a suggestion is drawn at random, if there are several fidelities: low ones mislead.
+    random_fraction: the least chance that a suggestion is drawn at random, if there are several fidelities: low ones
+    mislead.
     max_points: results that enter the model at most.
     """
 
@@ -223,7 +92,7 @@ class GP(Searcher):
         if not (model.terrain.features.graded and rng.random() < self.random_fraction):
             ranked = model.ranked()
             row = model.terrain.first_new(np.concatenate([model.improved(ranked[:ASCENTS], rng), ranked]), history.X)
-        if row is None:  # all of a small space has been tried, or chance wills it
+        if row is None:  # all of a small space has been tried, or is on a plateau, or chance wills it
             row = space.sample(rng, 1)[0]
         return row
 
@@ -233,7 +102,7 @@ class GP(Searcher):
         free, sizes = len(context.space.free), [len(history.results(fidelity)) for fidelity in history.fidelities]
         if len(history) < self.num_startup or not free or sum(sizes) < min(self.num_startup, free + 1):
             return None
-        goal = _rung(context.max_budget)
+        goal = rung_of(context.max_budget)
         known = self._memo.get(history)
         key = (sum(sizes), goal, context.seed)
         if known is None or known.key != key or known.base.terrain.space is not context.space:
@@ -241,7 +110,7 @@ class GP(Searcher):
             if np.isfinite(data.values).sum() < min(self.num_startup, free + 1):
                 return None
             known = self._fit(context, data, key, known)
-        running = [(number, _rung(until)) for number, until in history.pending.items()]
+        running = [(number, rung_of(until)) for number, until in history.pending.items()]
         # The latest; in blocks, so that they can be added one by one to those of the suggestion before.
         running = running[max(0, len(running) // MAX_PENDING - 1) * MAX_PENDING :]
         model = known.model
@@ -250,6 +119,11 @@ class GP(Searcher):
         for number, rung in running[len(model.believed) :]:
             model = model.believing(number, history.X[number], rung)
         self._memo[history] = dataclasses.replace(known, model=model)
+        if history.objectives > 1:
+            weights = random_weights(
+                history.objectives, np.random.default_rng([context.seed, context.number, TRADEOFF])
+            )
+            return model.aimed(known.part.targets(model.terrain.features.graded, weights))
         return model
 
     def _fit(self, context: Context, data: Data, key: tuple[int, float, int], known: Known | None) -> Known:
@@ -261,21 +135,25 @@ class GP(Searcher):
         if terrain is None or terrain.space is not context.space or terrain.features.graded != graded:
             known, terrain = None, Terrain.of(context.space, graded)
         if known is not None and (known.key[1], known.n_fit) == (goal, n_fit):
-            theta = known.theta
+            theta, thetas = known.theta, known.thetas
         else:
             part = data.first(n_fit).cut(self.max_points)
-            theta = fit(terrain.features, terrain.embed(part.X, part.rungs), part.targets(graded))
-        # Not the suggestion's own generator: the candidates are the same until there is one more result.
-        rng = np.random.default_rng([seed, n])
+            embedded = terrain.embed(part.X, part.rungs)
+            theta = fit(terrain.features, embedded, part.targets(graded))
+            thetas = [] if part.excess is None else hyperparameters(terrain.features, embedded, part.excess)
         part = data.cut(self.max_points)
-        base = Model.of(terrain, goal, theta, part, part.targets(graded), rng)
-        return Known(key, n_fit, theta, base, base)
+        embedded = terrain.embed(part.X, part.rungs)
+        posterior, feasibility = Posterior.of(terrain.features, theta, embedded, part.targets(graded)), None
+        if part.excess is not None:
+            feasibility = Feasibility.of(terrain.features, thetas, embedded, part.excess)
+        firsts = data.firsts()
+        there = terrain.embed(firsts.X, firsts.rungs)
+        # Several metrics rarely tie all at once, and one that does says little.
+        plateaus = Plateaus.of(there, firsts.values) if firsts.objectives is None else Plateaus(0.0, there)
+        # Not the suggestion's own generator: the candidates are the same until there is one more result.
+        base = Model.of(terrain, goal, posterior, feasibility, plateaus, part.firsts().X, [seed, n])
+        return Known(key, n_fit, theta, thetas, part, base, base)
 
     @cached_property
     def _memo(self) -> Memo[Known]:
         return Memo()
-
-
-def _rung(fidelity: float) -> float:
-    """Where a fidelity is on the model's axis: a factor of three is one step. 0 if there is but one, without end."""
-    return math.log(fidelity, 3) if math.isfinite(fidelity) else 0.0

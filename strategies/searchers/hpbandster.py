@@ -78,7 +78,8 @@ class HpBandSter(Searcher):
         """
         history = context.history
         fed = self._memo.get(history)
-        if fed is None or fed.space is not context.space or fed.seed != context.seed:
+        known = fed is not None and history.plain  # else the values of old results change with each new one
+        if fed is None or not known or fed.space is not context.space or fed.seed != context.seed:
             fed = self._memo[history] = _Fed(_generator(context.space), context.space, context.seed)
         for fidelity in history.fidelities:
             results = history.results(fidelity)

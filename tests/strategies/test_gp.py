@@ -13,7 +13,8 @@ from strategies.domains import Space, choice, uniform
 from strategies.errors import InvalidInput
 from strategies.history import Array, History
 from strategies.searchers.base import Context
-from strategies.searchers.gp import GP, MAX_PENDING, Data
+from strategies.searchers.gp import GP, MAX_PENDING
+from strategies.searchers.gp_data import Data
 from strategies.searchers.sobol import Sobol
 from strategies.space import SearchSpace
 from strategies.space_builder import as_space
@@ -282,3 +283,14 @@ def test_does_not_keep_histories_alive() -> None:
 def test_settings_are_checked(settings: dict[str, float], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         GP(**settings)  # type: ignore[arg-type]
+
+
+def test_does_not_stay_on_a_plateau() -> None:
+    """A hundred stairs in two dimensions: a stair that is known teaches nothing more."""
+
+    def stairs(u: Array) -> float:
+        return float(np.floor(10 * u[0]) + 0.1 * np.floor(10 * u[1]))
+
+    found = search(SQUARE, stairs, 45, seed=0)
+    assert found.min() == 0.0
+    assert len(set(found[15:].tolist())) > 20

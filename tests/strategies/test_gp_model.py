@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from strategies.models import gp
-from strategies.models.gp import Array, Embedded, Features, Hyper, Objective, Posterior
+from strategies.models.gp import Array, Embedded, Features, Hyper, Objective
+from strategies.models.posterior import Posterior
 from strategies.models.warping import half_rank, rank_normal
 
 # number, category, optional number, number, optional category
@@ -117,18 +118,39 @@ def test_gradient_of_the_loss(features: Features, seed: int) -> None:
     np.testing.assert_allclose(gradient, numeric, rtol=1e-5, atol=1e-5 + 1e-7 * np.abs(gradient).max())
 
 
+def spread(posterior: Posterior, at: Embedded, other: Embedded) -> Array:
+    V = posterior.solve(at)[1]
+    return posterior.spread(at, V, (V * V).sum(axis=0), other)
+
+
+@ALL
+def test_spread_is_the_variance_of_the_difference(features: Features) -> None:
+    Z, Q, theta = points(features, 15), points(features, 9, 1), some_theta(features)
+    posterior = Posterior.of(features, theta, embed(features, Z), np.arange(15.0))
+    hyper = Hyper.of(theta, features)
+    K = gram(features, theta, Z, Z) + (hyper.noise + gp.JITTER * hyper.signal) * np.eye(len(Z))
+    k = gram(features, theta, Q, Z)
+    joint = gram(features, theta, Q, Q) - k @ np.linalg.solve(K, k.T)
+    expected = np.diag(joint) + joint[0, 0] - 2 * joint[0]
+    at = embed(features, Q)
+    other = Embedded(*(part[:1] for part in at))
+    np.testing.assert_allclose(spread(posterior, at, other), expected, atol=1e-7)
+
+
 @pytest.mark.parametrize("features", [MIXED, NUMBERS, GRADED], ids=["mixed", "numbers", "graded"])
 def test_gradients_of_the_posterior(features: Features) -> None:
     Z, y = points(features, 20), np.random.default_rng(2).standard_normal(20)
     posterior = Posterior.of(features, some_theta(features), embed(features, Z), y)
     posterior = posterior.believing(embed(features, points(features, 1, 5)))
-    numbers, marks, rungs = embed(features, points(features, 6, 1))
-    mean, variance, by_mean, by_variance = posterior.gradients(Embedded(numbers, marks, rungs))
-    np.testing.assert_allclose((mean, variance), posterior.predict(Embedded(numbers, marks, rungs)), atol=1e-9)
+    at, other = embed(features, points(features, 6, 1)), embed(features, points(features, 1, 7))
+    mean, variance, by_mean, by_variance = posterior.gradients(at, other)
+    np.testing.assert_allclose((mean, variance), (posterior.predict(at)[0], spread(posterior, at, other)), atol=1e-9)
     for j, e in enumerate(1e-6 * np.eye(features.n_numbers)):
-        up, down = (posterior.predict(Embedded(numbers + sign * e, marks, rungs)) for sign in (1, -1))
-        np.testing.assert_allclose(by_mean[:, j], (up[0] - down[0]) / 2e-6, atol=1e-6)
-        np.testing.assert_allclose(by_variance[:, j], (up[1] - down[1]) / 2e-6, atol=1e-6)
+        up, down = (at._replace(numbers=at.numbers + sign * e) for sign in (1, -1))
+        slope = (posterior.predict(up)[0] - posterior.predict(down)[0]) / 2e-6
+        np.testing.assert_allclose(by_mean[:, j], slope, atol=1e-6)
+        slope = (spread(posterior, up, other) - spread(posterior, down, other)) / 2e-6
+        np.testing.assert_allclose(by_variance[:, j], slope, atol=1e-6)
 
 
 def test_belief_is_the_posterior_of_what_was_expected() -> None:
@@ -144,7 +166,7 @@ def test_belief_is_the_posterior_of_what_was_expected() -> None:
     anew = Posterior.of(MIXED, theta, embed(MIXED, np.concatenate([Z, pending])), np.append(y, expected))
     np.testing.assert_allclose(after.predict(embedded), anew.predict(embedded), atol=1e-6)
     np.testing.assert_allclose(after.predict(embedded)[0], mean, atol=1e-12)
-    np.testing.assert_allclose(after.variance((V * V).sum(axis=0)), after.predict(embedded)[1], atol=1e-9)
+    np.testing.assert_allclose(V, after.solve(embedded)[1], atol=1e-9)
 
 
 def test_two_inactive_agree_and_all_active_ones_are_at_one_price() -> None:

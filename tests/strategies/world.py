@@ -19,7 +19,8 @@ from strategies.space_builder import as_space
 from strategies.strategy import Problem, Strategy
 from strategies.trials import Status
 
-Objective = Callable[[int, dict[str, Any], float], float | None]  # (trial, config, until) -> value; None: it crashes
+# (trial, config, until) -> what `Reached` takes: a value, or one with values and excess; None: it crashes
+Objective = Callable[[int, dict[str, Any], float], float | tuple[Any, ...] | None]
 
 
 def mixed_space() -> SearchSpace:
@@ -91,9 +92,11 @@ def run(
     points: Sequence[Mapping[str, Any]] = (),
     earlier: Earlier = Earlier(),
     most: int = 10_000,
+    objectives: int = 1,
+    constraints: int = 0,
 ) -> list[Record]:
     """All records of a run to its end; `records` is a prefix to go on from."""
-    problem = Problem(space, fidelity or Fidelity.of(9), seed, points, earlier)
+    problem = Problem(space, fidelity or Fidelity.of(9), seed, points, earlier, objectives, constraints)
     records = list(records) if records else [Limit(num_trials)]
     strategy = Strategy.rebuild(algo, problem, records)
 
@@ -116,8 +119,9 @@ def run(
             return records
         row = running[int(hash01(len(records)) * len(running))]
         config = space.decode(strategy.history.X[strategy.history.earlier + row.number])
-        value = objective(row.number, config, row.until)
-        note(Failed(row.number, row.until) if value is None else Reached(row.number, row.until, value))
+        found = objective(row.number, config, row.until)
+        result = found if isinstance(found, tuple) else (found,)
+        note(Failed(row.number, row.until) if found is None else Reached(row.number, row.until, *result))
     return records
 
 

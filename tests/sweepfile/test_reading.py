@@ -68,7 +68,7 @@ def test_a_sweep_file(tmp_path: Path) -> None:
     [
         ("metric:", "metrik:", "sweep.yaml:9: 'metrik' is unknown; did you mean metric"),
         ("metric: val_loss\n", "", "sweep.yaml: metric is missing: the metric to optimise"),
-        ("max_budget: 27", "max_budget: many", "sweep.yaml:10: max_budget='many': input should be a valid number"),
+        ("max_budget: 27", "max_budget: many", "sweep.yaml:10: max_budget='many': must be a number (the budget"),
         ("1e-5:1e-1:log", "1e-5:1e-1:lgo", "sweep.yaml:3: param lr=1e-5:1e-1:lgo: 'lgo' is unknown; did you mean log?"),
         ("when: optimizer", "wenn: optimizer", "sweep.yaml:4: 'wenn' is unknown; did you mean when?"),
         ("algo: bohb", "algo: bohb\nalgo: asha", "sweep.yaml:12: not YAML: 'algo' comes twice"),
