@@ -24,9 +24,9 @@ for k in range(3):
     if os.fork() == 0:
         if k: os.setsid()
         if k == 2 and os.fork(): os._exit(0)
-        os.write(1, b"child\n")
+        os.write(1, b"child\\n")
         time.sleep(1000)
-os.write(1, b"ready\n")
+os.write(1, b"ready\\n")
 time.sleep(float(sys.argv[1]))
 """
 IGNORES = """
