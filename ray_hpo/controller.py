@@ -30,6 +30,7 @@ from ray_hpo.journal.journal import Event, Journal
 from ray_hpo.messages import AtMilestone, Crashed, Ended, Job, Message, Notice, Report, Saved
 from ray_hpo.trial import Experiment, Trial
 
+SAVING_SECONDS = 10.0  # for trials that save when they are asked to, at the end of a session
 HOPELESS = 10  # trials of a session that fail before any report: the trainable is broken, not its configs
 MAX_LOSSES = 5  # workers a trial may lose in all before it counts as failed: it may be what kills them
 
@@ -40,7 +41,8 @@ class Controller:
     experiment, strategy: both rebuilt from the journal.  nest: a flat config as the trainable gets it.  seed_of: the
     seed that a trial is told, by its number.
     on_tick: called after each tick, with nothing to decide: displays.  discard: told of checkpoints that are not
-    needed any more.  max_failures: how often a trial is tried again after an exception.
+    needed any more.  ask_to_save: has trials that can do so at any time save now; whether there are such.
+    max_failures: how often a trial is tried again after an exception.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Controller:
         seed_of: Callable[[int], int] = lambda trial: trial,
         on_tick: Callable[[], None] = lambda: None,
         discard: Callable[[str], None] = lambda path: None,
+        ask_to_save: Callable[[], bool] = lambda: False,
     ) -> None:
         self._experiment = experiment
         self._strategy = strategy
@@ -67,6 +70,7 @@ class Controller:
         self._seed_of = seed_of
         self._on_tick = on_tick
         self._discard = discard
+        self._ask_to_save = ask_to_save
         self._relaunch: list[Trial] = []  # running trials that want a worker
         self._actions: list[Callable[[], None]] = []  # to do after the commit
         self._freed = 0  # workers that these actions free, less those that they take
@@ -86,8 +90,8 @@ class Controller:
     def run(self) -> str:
         """Run to the end of the strategy or of the budget, or to an interrupt; return which, in words.
 
-        Trials that run when time is up or an interrupt arrives are left as they are: a resume takes them up again from
-        their last checkpoints.
+        Trials that run when time is up or an interrupt arrives are left as they are, after those that can have saved:
+        a resume takes them up again from their last checkpoints.
 
         Raises:
             MetricMissing: a trial arrives at its milestone, and none has reported the metric yet.
@@ -101,9 +105,23 @@ class Controller:
                 break
             for message in self._executor.poll(self._budget.time_left(self._elapsed())):
                 self._hear(message)
+        self._save_running()
         self._event("closed", None, {"reason": reason})
         self._journal.commit()
         return reason
+
+    def _save_running(self) -> None:
+        """Give trials that run, and can save at any time, a moment to do so."""
+        running = {t.number for t in self._experiment.trials if t.state == "running" and t not in self._relaunch}
+        if not running or not self._ask_to_save():
+            return
+        give_up = self._executor.now() + SAVING_SECONDS
+        while running and self._executor.now() < give_up:
+            for message in self._executor.poll(give_up - self._executor.now()):
+                if isinstance(message, (Report, Saved, Notice)):
+                    self._hear(message)
+                if not isinstance(message, Report):
+                    running.discard(message.trial)
 
     # ---- one tick ----
 

@@ -22,6 +22,7 @@ from strategies.plan import planned_budget
 from strategies.strategy import Strategy
 
 from ray_hpo.budget import Budget
+from ray_hpo.command.command import Command
 from ray_hpo.controller import Controller
 from ray_hpo.errors import InvalidInput
 from ray_hpo.executors.base import Executor
@@ -37,6 +38,7 @@ from ray_hpo.storage import CheckpointStore
 from ray_hpo.summary import plan_lines, print_lines, result_lines
 from ray_hpo.trial import Experiment
 from ray_hpo.verification import is_over, new_folder, next_verification, verification_folders
+from ray_hpo.worker.session import SAVE_NOW
 
 MakeExecutor = Callable[[Path, Spec], Executor]  # from the folder and the spec of the experiment to run
 
@@ -130,6 +132,7 @@ def _session(folder: Path, spec: Spec, make_executor: MakeExecutor, limits: Limi
     store = CheckpointStore(folder)
     store.sweep(experiment.checkpoints)
     experiment.unneeded.clear()  # swept
+    (folder / SAVE_NOW).unlink(missing_ok=True)
     executor = make_executor(folder, spec)
     journal = Journal(folder)
     try:
@@ -177,6 +180,7 @@ def _run(
             seed_of=spec.trial_seed,
             on_tick=progress.update,
             discard=discard,
+            ask_to_save=lambda: _ask_to_save(store.folder, spec),
         )
         try:
             with _signals(controller):
@@ -184,6 +188,15 @@ def _run(
         finally:
             progress.close()
         return not controller.interrupted
+
+
+def _ask_to_save(folder: Path, spec: Spec) -> bool:
+    """Commands that save into :checkpoint: can do so between two reports."""
+    command = (spec.trainable or {}).get("command")
+    if command is None or not Command.from_json(command).saves:
+        return False
+    (folder / SAVE_NOW).touch()
+    return True
 
 
 def _expected_budget(spec: Spec, experiment: Experiment, budget: Budget, workers: int) -> float | None:

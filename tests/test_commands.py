@@ -30,7 +30,9 @@ state = args.checkpoint / "state.json" if args.checkpoint else None
 done = json.loads(state.read_text()) if state and state.exists() else 0
 def save(epoch):
     if state:
-        state.write_text(json.dumps(epoch))
+        part = state.with_suffix(".part")
+        part.write_text(json.dumps(epoch))
+        part.rename(state)
 for epoch in range(done + 1, args.epochs + 1):
     if args.note:
         with open(args.note, "a") as file:
@@ -147,6 +149,30 @@ def test_a_pausing_algorithm_without_either_placeholder(
     result = run(tmp_path, Command([sys.executable, script, "--x", ":x:"]), progress=True)
     says(capsys, "neither :checkpoint: nor :budget: in it")
     assert not result.spec.resumable and result.best_trial.step == EPOCHS
+
+
+def test_what_runs_when_time_is_up_is_saved(tmp_path: Path) -> None:
+    """Between two reports, and a resume goes on from there."""
+    code = (
+        "import pathlib, sys, time\n"
+        "x, folder, gate = float(sys.argv[1]), *map(pathlib.Path, sys.argv[2:])\n"
+        "state = folder / 'epoch'\n"
+        "done = int(state.read_text()) if state.exists() else 0\n"
+        "for epoch in range(done + 1, 4):\n"
+        "    state.write_text(str(epoch))\n"
+        "    print(f'{epoch=} loss={x}', flush=True)\n"
+        "    while epoch == 2 and not gate.exists(): time.sleep(0.01)\n"
+    )
+    words = [sys.executable, "-c", code, ":x:", ":checkpoint:", str(tmp_path / "gate")]
+    options: dict[str, Any] = {"algo": "random", "num_trials": 1, "max_budget": 3, "fidelity": "epoch"}
+    result = run(tmp_path, Command(words), time_limit=1.0, **options)
+    assert result.status == "time_limit of 1s is used up"
+    checkpoint = result.trials[0].checkpoint
+    assert checkpoint is not None and checkpoint.step == 2
+    (tmp_path / "gate").touch()
+    again = resume(result.path, time_limit=100, executor="inline", progress=False)
+    assert again.trials[0].step == 3 and again.status == "all trials have run"
+    assert (folder_of(again, 0) / "stdout.log").read_text().count("epoch=1 ") == 1
 
 
 def test_resume_needs_no_python(script: str, tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ray_hpo.worker.session import Session, Setting, TrialReleased
 
 LOOK_SECONDS = (0.02, 0.2)  # between two looks at what it printed: while something comes, and when nothing does
 SETTLE_SECONDS = 2.0  # for a checkpoint that is written after its epoch was printed
+SUSPENDS = 3  # attempts to hold a program still between two epochs
 QUIET_SECONDS = 0.1  # a folder in which nothing changed for so long is complete
 TAIL_LINES = 20
 
@@ -52,7 +54,9 @@ class CommandTrial:
         self._output = folder / "output"
         self._checkpoint = folder / "checkpoint"
         self._printed, self._printed_before = self._stdout, 0.0  # where epochs appear, and when the last one did
+        self._waiting: deque[Values] = deque()  # reports that were printed and are not passed on yet
         self._told = False
+        self._saved_at_end = False
         for made in (folder, self._output):
             made.mkdir(parents=True, exist_ok=True)
         if command.saves:
@@ -74,7 +78,7 @@ class CommandTrial:
         with Process(argv, environment, folder, self._stdout, self._stderr, command.grace) as process:
             for report in self._reports(source, epochs, process):
                 if not self._segmented or session.next_step(report) < until:
-                    self._report(report, lambda: _new_reports(source, epochs, last=False), process)
+                    self._report(report, lambda: self._look(source, epochs, last=False), process)
         self._check(process.status or 0)
         if report is None and not session.step:
             self._end_without_metric(epochs)
@@ -143,50 +147,86 @@ class CommandTrial:
             over = process.wait(pause)
             if self._session.released:
                 raise TrialReleased
-            some = False
-            for report in _new_reports(source, epochs, last=over):
-                some = True
-                yield report
+            if self._command.saves and not self._saved_at_end and self._session.asked_to_save:
+                self._saved_at_end = True
+                self._save_now(process)
+            some = self._look(source, epochs, last=over)
+            while self._waiting:
+                yield self._waiting.popleft()
             if over:
                 return
             pause = LOOK_SECONDS[0] if some else min(2 * pause, LOOK_SECONDS[1])
 
-    def _report(self, report: Values, more: Callable[[], Iterable[Values]], process: Process) -> None:
-        """more: what was printed since and is not looked at yet."""
+    def _look(self, source: Source, epochs: Epochs, last: bool) -> bool:
+        """Add what was printed since to the reports that wait; whether there is any."""
+        new = [report for values in source.read(last) if (report := epochs.feed(values)) is not None]
+        self._waiting += new
+        return bool(new)
+
+    def _report(self, report: Values, look: Callable[[], object], process: Process) -> None:
+        """look: see what was printed since."""
         session = self._session
         if not (self._command.saves and session.checkpoint_is_due(report)):
             self._printed_before = _written(self._printed)
             session.report(report)
             return
-        self._settle(process)
-        process.suspend()  # so that the folder does not change while it is copied
+        saves_first = self._settle(process)
+        self._suspend(process, saves_first)
         if not self._segmented:
-            for later in more():  # epochs of milliseconds: what is saved holds them already
+            look()
+            while self._waiting:  # epochs of milliseconds: what is saved holds them already
                 session.report(report, last=True)
-                report = later
+                report = self._waiting.popleft()
         if not self._is_saved():
             self._tell_missing()
         session.report(report, self._checkpoint if self._is_saved() else None)
         process.go_on()
 
-    def _settle(self, process: Process) -> None:
+    def _suspend(self, process: Process, saves_first: bool) -> None:
+        """Hold the program still, so that the folder does not change while it is copied.
+
+        Not where it has saved an epoch that it is just about to print: nobody would ever hear of that epoch.
+        """
+        process.suspend()
+        for _ in range(SUSPENDS):
+            printed = _written(self._printed)
+            if not saves_first or _written(self._checkpoint) <= printed:
+                return
+            process.go_on()
+            give_up = time.monotonic() + SETTLE_SECONDS
+            while time.monotonic() < give_up and _written(self._printed) == printed and not process.wait(0.005):
+                pass
+            process.suspend()
+
+    def _settle(self, process: Process) -> bool:
         """Wait for the checkpoint of this epoch where it is not there yet: some scripts save after they print.
 
         One that was saved in the second half of the epoch, before it was printed, is there. Else wait until something
         is written, and then for a moment in which nothing is; but no longer than until the next epoch is printed.
+        Whether it was there.
         """
         printed, before = _written(self._printed), self._printed_before
         self._printed_before = printed
         newest = _written(self._checkpoint)
         if newest <= printed and printed - newest < (printed - before) / 2:
-            return
+            return True
         give_up, quiet_since = time.monotonic() + SETTLE_SECONDS, time.monotonic()
         while time.monotonic() < give_up and _written(self._printed) == printed and not process.wait(0.02):
             now = _written(self._checkpoint)
             if now != newest:
                 newest, quiet_since = now, time.monotonic()
             if newest > printed and time.monotonic() - quiet_since > QUIET_SECONDS:
-                return
+                break
+        return False
+
+    def _save_now(self, process: Process) -> None:
+        """What it wrote last, in the middle of an epoch."""
+        process.suspend()
+        if self._is_saved():
+            self._session.save(self._checkpoint)
+        else:
+            self._tell_missing()
+        process.go_on()
 
     def _is_saved(self) -> bool:
         return any(self._checkpoint.iterdir())
@@ -237,13 +277,6 @@ class CommandTrial:
 def needed(setting: Setting) -> set[str]:
     """What a report has to hold: all that the experiment looks at."""
     return {setting.metric, *setting.further, *([setting.fidelity] if setting.fidelity else [])}
-
-
-def _new_reports(source: Source, epochs: Epochs, last: bool) -> Iterator[Values]:
-    for values in source.read(last):
-        report = epochs.feed(values)
-        if report is not None:
-            yield report
 
 
 def _written(path: Path) -> float:

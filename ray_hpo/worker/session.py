@@ -19,6 +19,7 @@ from typing import Any
 from ray_hpo.messages import AtMilestone, Checkpoint, Job, Message, Notice, Report, Saved
 from ray_hpo.storage import CheckpointStore
 
+SAVE_NOW = "save-now"  # a file in the experiment's folder by which its driver asks all trials to save
 SAVE_SECONDS = 60.0  # how much work a trainable that saves on demand may lose
 
 CheckpointLike = Mapping[str, Any] | str | os.PathLike[str]
@@ -101,7 +102,7 @@ class Session:
                 raise TypeError(f"metric {metric!r} must be a number; got {plain[metric]!r}")
         self.step = step
         if checkpoint is not None:
-            self._save(checkpoint)
+            self.save(checkpoint)
         self.messages.put(Report(self.job.trial, step, plain, time.time()))
         while self.step >= self.until and not last:
             self.messages.put(AtMilestone(self.job.trial))
@@ -120,6 +121,22 @@ class Session:
         """Whether a trainable that saves on demand should save with the report of `metrics`."""
         overdue = time.monotonic() - self._saved_at > SAVE_SECONDS
         return overdue or self.next_step(plain_metrics(metrics)) >= self.until
+
+    def save(self, checkpoint: CheckpointLike) -> None:
+        """Save as of the last report. A full disk or a missing mount must not cost the result: training goes on, and
+        the user is told."""
+        self._saved_at = time.monotonic()
+        try:
+            path = self._store.save(self.job.trial, self.step, checkpoint)
+        except OSError as error:
+            self.messages.put(Notice(self.job.trial, f"checkpoint at {self.step:g} could not be written: {error}"))
+        else:
+            self.messages.put(Saved(self.job.trial, Checkpoint(path, self.step)))
+
+    @property
+    def asked_to_save(self) -> bool:
+        """Whether the session of the driver ends, so that whoever can save should do so now."""
+        return (self.setting.folder / SAVE_NOW).exists()
 
     def context(self) -> Context:
         folder = self._store.trial_folder(self.job.trial)
@@ -149,16 +166,6 @@ class Session:
         if not isinstance(metrics.get(name), (int, float)):
             raise TypeError(f"fidelity {name!r} must be a number in every report; this one holds {sorted(metrics)}")
         return float(metrics[name])
-
-    def _save(self, checkpoint: CheckpointLike) -> None:
-        """A full disk or a missing mount must not cost the result: training goes on, and the user is told."""
-        self._saved_at = time.monotonic()
-        try:
-            path = self._store.save(self.job.trial, self.step, checkpoint)
-        except OSError as error:
-            self.messages.put(Notice(self.job.trial, f"checkpoint at {self.step:g} could not be written: {error}"))
-        else:
-            self.messages.put(Saved(self.job.trial, Checkpoint(path, self.step)))
 
 
 def plain_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
