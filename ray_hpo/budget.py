@@ -58,7 +58,7 @@ class Budget:
         return math.inf if self.time_limit is None else max(0.0, self.time_limit - elapsed)
 
     def out_of_time(self, elapsed: float) -> bool:
-        return self.time_left(elapsed) == 0.0
+        return self.time_limit is not None and elapsed >= self.time_limit
 
 
 def duration_text(seconds: float) -> str:

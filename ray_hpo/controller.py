@@ -7,7 +7,6 @@ neither Ray nor SQL, and has no state that the journal does not hold but the act
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from strategies.actions import (
@@ -19,15 +18,16 @@ from strategies.actions import (
     Resume,
     Start,
     Stop,
-    record_to_json,
 )
 from strategies.strategy import Strategy
 
 from ray_hpo.budget import Budget
 from ray_hpo.errors import MetricMissing, near_matches
 from ray_hpo.executors.base import Executor
-from ray_hpo.journal.journal import Event, Journal
-from ray_hpo.messages import AtMilestone, Crashed, Ended, Job, Message, Notice, Report, Saved
+from ray_hpo.foresight import Foresight
+from ray_hpo.journal.journal import Event, Writer
+from ray_hpo.messages import AtMilestone, Crashed, Ended, Job, Message, Notice, Saved
+from ray_hpo.reports import Reports
 from ray_hpo.trial import Experiment, Trial
 
 SAVING_SECONDS = 10.0  # for trials that save when they are asked to, at the end of a session
@@ -40,6 +40,7 @@ class Controller:
 
     experiment, strategy: both rebuilt from the journal.  nest: a flat config as the trainable gets it.  seed_of: the
     seed that a trial is told, by its number.
+    foresight: makes suggestions; default: the strategy, when they are needed.
     on_tick: called after each tick, with nothing to decide: displays.  discard: told of checkpoints that are not
     needed any more.  ask_to_save: has trials that can do so at any time save now; whether there are such.
     max_failures: how often a trial is tried again after an exception.
@@ -50,12 +51,13 @@ class Controller:
         experiment: Experiment,
         strategy: Strategy,
         executor: Executor,
-        journal: Journal,
+        journal: Writer,
         *,
         budget: Budget = Budget(),
         max_failures: int = 0,
         nest: Callable[[dict[str, Any]], dict[str, Any]] = dict,
         seed_of: Callable[[int], int] = lambda trial: trial,
+        foresight: Foresight | None = None,
         on_tick: Callable[[], None] = lambda: None,
         discard: Callable[[str], None] = lambda path: None,
         ask_to_save: Callable[[], bool] = lambda: False,
@@ -68,11 +70,13 @@ class Controller:
         self._max_failures = max_failures
         self._nest = nest
         self._seed_of = seed_of
+        self._foresight = foresight
         self._on_tick = on_tick
         self._discard = discard
         self._ask_to_save = ask_to_save
         self._relaunch: list[Trial] = []  # running trials that want a worker
         self._actions: list[Callable[[], None]] = []  # to do after the commit
+        self._unneeded: list[str] = []  # paths of checkpoints to delete, once the journal is synced
         self._freed = 0  # workers that these actions free, less those that they take
         self._silent_failures = 0  # trials that failed in this session before the first report; -1 once there is one
         self._finished = ""  # why no more work is to be found
@@ -103,11 +107,13 @@ class Controller:
             reason = self._over()
             if reason:
                 break
-            for message in self._executor.poll(self._budget.time_left(self._elapsed())):
+            for message in self._executor.poll(self._patience()):
                 self._hear(message)
         self._save_running()
         self._event("closed", None, {"reason": reason})
         self._journal.commit()
+        self._journal.sync()
+        self._delete()
         return reason
 
     def _save_running(self) -> None:
@@ -118,9 +124,9 @@ class Controller:
         give_up = self._executor.now() + SAVING_SECONDS
         while running and self._executor.now() < give_up:
             for message in self._executor.poll(give_up - self._executor.now()):
-                if isinstance(message, (Report, Saved, Notice)):
+                if isinstance(message, (Reports, Saved, Notice)):
                     self._hear(message)
-                if not isinstance(message, Report):
+                if not isinstance(message, Reports):
                     running.discard(message.trial)
 
     # ---- one tick ----
@@ -138,7 +144,7 @@ class Controller:
         while self._free > 0 and self._relaunch and not self._out_of_time():
             self._launch(self._relaunch.pop(0))
         while self._free > 0 and not (self._relaunch or self._finished or self._interrupted):
-            action = self._strategy.next()
+            action = self._strategy.next(None if self._foresight is None else self._foresight.suggest)
             if isinstance(action, Done):
                 self._finished = action.reason
             elif isinstance(action, Stop):
@@ -163,7 +169,23 @@ class Controller:
         actions, self._actions, self._freed = self._actions, [], 0
         for act in actions:
             act()
+        self._delete()
+        if self._foresight is not None:
+            self._foresight.news()
         self._on_tick()
+
+    def _delete(self) -> None:
+        """After a power failure the journal may be half a second younger than the trials' files: what it then refers to
+        must be there."""
+        if self._unneeded and self._journal.synced:
+            for path in self._unneeded:
+                self._discard(path)
+            self._unneeded.clear()
+
+    def _patience(self) -> float:
+        """Seconds after which there is something to do even if nothing arrives."""
+        left = self._budget.time_left(self._elapsed())
+        return min(left, self._foresight.timeout) if self._foresight is not None and self._free > 0 else left
 
     def _over(self) -> str:
         """Why the loop ends now; empty while it goes on."""
@@ -178,11 +200,12 @@ class Controller:
     def _hear(self, message: Message) -> None:
         trial = self._experiment.trials[message.trial]
         match message:
-            case Report():
+            case Reports():
                 self._silent_failures = -1
-                if message.step > trial.step:  # a step that is delivered again, after a crash, changes nothing
-                    self._journal.report(trial.number, message.step, message.time, message.metrics)
-                    self._experiment.report(trial.number, message.step, message.metrics)
+                new = message.after(trial.step)  # a step that is delivered again, after a crash, changes nothing
+                if new is not None:
+                    self._journal.report(new)
+                    self._experiment.report(trial.number, new.step, new.metrics)
             case Saved():
                 self._event("saved", trial.number, {"path": message.checkpoint.path, "step": message.checkpoint.step})
             case Notice():
@@ -200,6 +223,8 @@ class Controller:
         if missing:
             self._missing_metric(trial, missing[0], holds_worker)
             return
+        if self._foresight is not None:
+            self._foresight.job_took(self._executor.now() - trial.since)
         self._record(self._experiment.reached(trial))
         self._judge(trial, holds_worker)
 
@@ -286,16 +311,16 @@ class Controller:
         self._freed += 1
 
     def _tidy(self) -> None:
-        """Have the checkpoints deleted that no trial refers to any more, after the commit."""
-        self._actions += [partial(self._discard, path) for path in self._experiment.unneeded]
-        self._experiment.unneeded.clear()
+        """Have the checkpoints deleted that no trial refers to any more, once the disk knows that."""
+        if self._experiment.unneeded:
+            self._unneeded += self._experiment.unneeded
+            self._experiment.unneeded.clear()
 
     # ---- remembering ----
 
     def _record(self, record: Record) -> None:
         now = self._executor.now()
-        body = record_to_json(record)
-        self._journal.event(Event(now, body.pop("kind"), body.pop("trial", None), body))
+        self._journal.record(now, record)
         self._experiment.record(now, record)
         self._strategy.apply(record)
         self._tidy()

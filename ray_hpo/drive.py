@@ -27,6 +27,7 @@ from ray_hpo.controller import Controller
 from ray_hpo.errors import InvalidInput
 from ray_hpo.executors.base import Executor
 from ray_hpo.folder import refuse_existing
+from ray_hpo.foresight import Foresight
 from ray_hpo.journal import Lock
 from ray_hpo.journal.journal import Event, Journal
 from ray_hpo.journal.reader import read_experiment, read_spec
@@ -169,6 +170,9 @@ def _run(
         def discard(path: str) -> None:
             cleaner.submit(store.delete, path)
 
+        # With one worker at a time every suggestion shall know all results, however long that takes.
+        ahead = spec.algo.searcher.learns and executor.slots > 1
+        foresight = Foresight(strategy, experiment.records) if ahead else None
         controller = Controller(
             experiment,
             strategy,
@@ -179,6 +183,7 @@ def _run(
             nest=spec.space.nest,
             seed_of=spec.trial_seed,
             on_tick=progress.update,
+            foresight=foresight,
             discard=discard,
             ask_to_save=lambda: _ask_to_save(store.folder, spec),
         )
@@ -187,6 +192,8 @@ def _run(
                 controller.run()
         finally:
             progress.close()
+            if foresight is not None:
+                foresight.close()
         return not controller.interrupted
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ray_hpo.reports import Reports
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -30,16 +32,6 @@ class Job:
     checkpoint: Checkpoint | None
     begun: float
     seed: int = 0
-
-
-@dataclass(frozen=True)
-class Report:
-    """Metrics of a trial at `step`."""
-
-    trial: int
-    step: float
-    metrics: dict[str, Any]
-    time: float
 
 
 @dataclass(frozen=True)
@@ -85,4 +77,4 @@ class Crashed:
     traceback: str = ""
 
 
-Message = Report | Saved | Notice | AtMilestone | Ended | Crashed
+Message = Reports | Saved | Notice | AtMilestone | Ended | Crashed

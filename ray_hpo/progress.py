@@ -44,8 +44,7 @@ class Outlook:
         if self.total_budget:
             parts.append(experiment.spent / self.total_budget)
         elif self.num_trials:
-            over = sum(t.state in ("completed", "stopped", "failed") and t.parent is None for t in experiment.trials)
-            parts.append(over / self.num_trials)
+            parts.append(experiment.over / self.num_trials)
         return min(1.0, max(parts)) if parts else None
 
 
@@ -150,7 +149,7 @@ class View:
 
     def workers(self) -> str:
         slots = self._slots()
-        busy = sum(trial.state == "running" for trial in self.experiment.trials)
+        busy = self.experiment.counts().get("running", 0)
         return f"{min(busy, slots)} of {slots} busy" if slots else "waiting for resources on the cluster"
 
 
@@ -207,24 +206,32 @@ class LineProgress:
         self._view = view
         self._console = console
         self._due = time.monotonic() + LINE_SECONDS
-        self._best = view.best()
+        self._best = self._standing()
         self._label = "" if view.spec.goals.several else "best "
         self._notices = len(view.experiment.notices)
 
     def update(self) -> None:
         view = self._view
-        for notice in view.experiment.notices[self._notices :]:
-            self._print(f"! {notice}")
-        self._notices = len(view.experiment.notices)
-        best = view.best()
+        if len(view.experiment.notices) > self._notices:
+            for notice in view.experiment.notices[self._notices :]:
+                self._print(f"! {notice}")
+            self._notices = len(view.experiment.notices)
+        best = self._standing()
         if best != self._best:
             self._best = best
-            self._line(f"new {self._label}{best}")
+            self._line(f"new {self._label}{view.best()}")
         elif time.monotonic() >= self._due:
-            self._line(f"{self._label}{best}")
+            self._line(f"{self._label}{view.best()}")
 
     def close(self) -> None:
         pass
+
+    def _standing(self) -> list[tuple[int, float | None]]:
+        """What changes when there is a new best."""
+        experiment = self._view.experiment
+        several = self._view.spec.goals.several
+        trials = experiment.pareto_front if several else [experiment.best] if experiment.best else []
+        return [(trial.number, trial.value) for trial in trials]
 
     def _line(self, news: str) -> None:
         view, fraction, eta = self._view, self._view.fraction(), self._view.eta()

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
 
+from strategies.actions import Record
 from strategies.earlier import Earlier
 from strategies.points import first_points
 from strategies.registry import resolve_algo
@@ -20,7 +21,8 @@ from ray_hpo.controller import Controller
 from ray_hpo.errors import InvalidInput
 from ray_hpo.executors.simulated import Benchmark, SimulatedExecutor
 from ray_hpo.goals import Goals
-from ray_hpo.journal.journal import Event, Journal
+from ray_hpo.journal.journal import Event
+from ray_hpo.reports import Reports
 from ray_hpo.spaces import to_space
 from ray_hpo.trial import Experiment
 from ray_hpo.warm_start import Source, read_earlier
@@ -68,7 +70,7 @@ def simulate(
         raise InvalidInput("simulate needs num_trials, time_limit or total_budget, or it would never end")
     full = problem.fidelity.max_budget
     experiment = Experiment(metric, mode, full, resumable, chosen.copies, constraints=constraints)
-    journal = Journal(None)
+    journal = Forgetful()
     executor = executor or SimulatedExecutor(benchmark, workers)
     for kind, body in (("session", {}), ("limit", {"num_trials": num_trials})):
         journal.event(Event(0.0, kind, None, body))
@@ -77,5 +79,25 @@ def simulate(
     budget = Budget(time_limit, total_budget)
     controller = Controller(experiment, strategy, executor, journal, budget=budget, nest=space.nest)
     controller.run()
-    journal.close()
     return experiment
+
+
+class Forgetful:
+    """A journal that keeps nothing: what a simulation does is in its `Experiment`."""
+
+    synced = True  # there is nothing that could be lost
+
+    def event(self, event: Event) -> None:
+        pass
+
+    def record(self, time: float, record: Record) -> None:
+        pass
+
+    def report(self, reports: Reports) -> None:
+        pass
+
+    def commit(self) -> None:
+        pass
+
+    def sync(self) -> None:
+        pass

@@ -34,6 +34,7 @@ class Spec:
     warm_start: where the results are from that the searcher has been told at the beginning.  earlier: these results.
     verify_top, verify_seeds: how many of the best to train again, and how often each; see verification.py.
     metric, mode, constraints: as in `tune_run`; together they are the `goals`.
+    keep_checkpoints: of how many completed trials, the best, the last checkpoint is kept; None: of all.
     gpu_hours, cost, price_per_hour, patience: see `Budget`.
     verifies: in a verification the search's trials whose configurations these are, in turn.
     """
@@ -67,6 +68,7 @@ class Spec:
     price_per_hour: float | None = None
     patience: int | None = None
     constraints: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    keep_checkpoints: int | None = None
 
     def __post_init__(self) -> None:
         goals = self.goals
@@ -74,6 +76,11 @@ class Spec:
         if not goals.several:  # of a list of one, what is in it
             object.__setattr__(self, "metric", goals.metrics[0])
             object.__setattr__(self, "mode", goals.modes[0])
+        elif self.keep_checkpoints is not None:
+            raise InvalidInput(
+                f"keep_checkpoints={self.keep_checkpoints!r} needs one metric, by which the best are known; "
+                f"got metric={list(goals.metrics)!r}: leave it out"
+            )
         elif self.verify_top:
             raise InvalidInput(
                 f"verify_top={self.verify_top!r} needs one metric, by which the best are verified; "
@@ -85,6 +92,7 @@ class Spec:
             _check_count(field, getattr(self, field), least=1)
         for field in ("max_failures", "verify_top"):
             _check_count(field, getattr(self, field), least=0)
+        _check_count("keep_checkpoints", self.keep_checkpoints, least=0)
         _check_count("verify_seeds", self.verify_seeds, least=2)  # fewer have no interval
         if self.num_trials is not None and self.num_trials < len(self.points_to_evaluate):
             raise InvalidInput(
@@ -137,7 +145,13 @@ class Spec:
         """The fold over this experiment's journal, with nothing folded in yet."""
         max_budget = self.problem().fidelity.max_budget
         return Experiment(
-            self.metric, self.mode, max_budget, self.resumable, self.algo.copies, constraints=self.constraints
+            self.metric,
+            self.mode,
+            max_budget,
+            self.resumable,
+            self.algo.copies,
+            keep_checkpoints=None if self.keep_checkpoints is None else max(self.keep_checkpoints, self.verify_top),
+            constraints=self.constraints,
         )
 
     def to_json(self) -> dict[str, Any]:

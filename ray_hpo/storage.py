@@ -6,6 +6,7 @@ trials/00017/output.log            what the trial printed
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import shutil
@@ -50,6 +51,17 @@ class CheckpointStore:
             raise
         return str(final.relative_to(self.folder))
 
+    def sync(self, path: str) -> None:
+        """Have the disk confirm a checkpoint, so that it survives a power failure. One that is gone needs none.
+
+        Raises:
+            OSError: the disk has not got it.
+        """
+        for folder, _, files in os.walk(self.folder / path):
+            for name in files:
+                with contextlib.suppress(FileNotFoundError), open(os.path.join(folder, name), "rb") as file:
+                    os.fsync(file.fileno())
+
     def load(self, path: str) -> dict[str, Any] | Path:
         """What `save` was given: the dict, or the path of a folder with the same content."""
         folder = self.folder / path
@@ -77,14 +89,12 @@ def _write(checkpoint: Mapping[str, Any] | str | os.PathLike[str], target: Path)
         target.mkdir()
         with open(target / _DICT_FILE, "wb") as file:
             _dump(dict(checkpoint), file)
-            file.flush()
-            os.fsync(file.fileno())
     elif isinstance(checkpoint, (str, os.PathLike)):
         if not os.path.isdir(checkpoint):
             raise TypeError(
                 f"checkpoint={os.fspath(checkpoint)!r} is not a folder; give a dict or the path of a folder"
             )
-        shutil.copytree(checkpoint, target)
+        shutil.copytree(checkpoint, target)  # in the kernel, without passing through this process
     else:
         raise TypeError(f"a checkpoint is a dict or the path of a folder; got {type(checkpoint).__name__}")
 
@@ -92,7 +102,7 @@ def _write(checkpoint: Mapping[str, Any] | str | os.PathLike[str], target: Path)
 def _dump(checkpoint: dict[str, Any], file: BinaryIO) -> None:
     """Pickle `checkpoint`: fast where that works, by value where it holds classes of a script or a notebook."""
     try:
-        pickle.dump(checkpoint, file, protocol=pickle.HIGHEST_PROTOCOL)
+        _Pickler(file, protocol=pickle.HIGHEST_PROTOCOL).dump(checkpoint)
     except (pickle.PicklingError, AttributeError, TypeError):
         from ray import cloudpickle
 
@@ -102,3 +112,25 @@ def _dump(checkpoint: dict[str, Any], file: BinaryIO) -> None:
             cloudpickle.dump(checkpoint, file)  # type: ignore[no-untyped-call]  # Ray's
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise TypeError(f"the checkpoint cannot be pickled: {error}") from error
+
+
+class _Pickler(pickle.Pickler):
+    """Large arrays go to the file from where they lie. Torch would copy its tensors twice in memory."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if type(obj).__name__ != "TypedStorage" or type(obj).__module__ != "torch.storage":
+            return NotImplemented
+        storage = obj._untyped_storage
+        if storage.device.type != "cpu":
+            return NotImplemented
+        import torch
+
+        data = torch.empty(0, dtype=torch.uint8).set_(storage).numpy()  # the same memory
+        return _torch_storage, (data, obj.dtype)
+
+
+def _torch_storage(data: Any, dtype: Any) -> Any:
+    import torch
+
+    storage = torch.from_numpy(data).untyped_storage()
+    return torch.storage.TypedStorage(wrap_storage=storage, dtype=dtype, _internal=True)  # type: ignore[no-untyped-call]  # torch's

@@ -5,6 +5,7 @@ The controller, the display, results and the command line all read this one fold
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections import Counter
 from collections.abc import Mapping, Set
@@ -34,9 +35,10 @@ from ray_hpo.goals import Goals, Metric, Mode
 from ray_hpo.messages import Checkpoint
 
 State = Literal["running", "paused", "stopped", "completed", "failed"]
+Standing = tuple[float, float, float, int]  # violation, fidelity reached, value, number: less is better
 
 
-@dataclass
+@dataclass(slots=True)
 class Trial:
     """One configuration and all that became of it.
 
@@ -87,6 +89,7 @@ class Experiment:
 
     metric, mode, constraints: see `Goals`.
     copies: whether trials may begin from the checkpoint that another one had at its last milestone.
+    keep_checkpoints: how many trials that are over keep their last checkpoint, the best ones; None: all that completed.
     records: what the strategy is to be told, in order.  unneeded: paths of checkpoints that no trial refers to any
     more; whoever deletes them empties it.
     """
@@ -98,12 +101,14 @@ class Experiment:
         max_budget: float,
         resumable: bool = True,
         copies: bool = False,
+        keep_checkpoints: int | None = None,
         constraints: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.goals = Goals.of(metric, mode, constraints)
         self.max_budget = max_budget
         self.resumable = resumable
         self.copies = copies
+        self.keep_checkpoints = keep_checkpoints
         self.trials: list[Trial] = []
         self.records: list[Record] = []
         self.notices: list[str] = []
@@ -113,15 +118,18 @@ class Experiment:
         self.elapsed = 0.0  # seconds of all sessions
         self.granted = 0.0  # units of fidelity handed out to trials
         self.in_vain = 0  # trials that have ended since the best became better
-        self._best = (math.inf, math.inf, math.inf, -1)  # the standing of the best so far; its trial's number is last
+        self._improved = -1  # the trial that last became the best, or one of the front
         self._last_time: float | None = None
         self._front = Front(self.goals)
+        self._kept: list[tuple[Standing, Trial]] = []  # completed trials that keep their checkpoints, the best first
         self._uses: Counter[str] = Counter()  # path of a checkpoint -> how often trials refer to it
-
-    @property
-    def proposed(self) -> int:
-        """Trials that are not copies of others: those that the limit on trials counts."""
-        return sum(trial.parent is None for trial in self.trials)
+        # What displays ask for at every tick is counted as it changes.
+        self.proposed = 0  # trials that are not copies of others: those that the limit on trials counts
+        self.over = 0  # of these, those that have come to their end
+        self._states: Counter[State] = Counter()
+        self._trained = 0.0
+        self._best: Trial | None = None
+        self._best_is_known = True
 
     @property
     def checkpoints(self) -> Set[str]:
@@ -142,7 +150,9 @@ class Experiment:
                 f"no trial is the best, since there are several metrics ({names}): pareto_front lists the trials that "
                 "no other beats in all of them"
             )
-        return min(self._with_value(), key=self._standing, default=None)
+        if not self._best_is_known:
+            self._best, self._best_is_known = min(self._with_value(), key=self._standing, default=None), True
+        return self._best
 
     @property
     def pareto_front(self) -> list[Trial]:
@@ -168,7 +178,7 @@ class Experiment:
     @property
     def spent(self) -> float:
         """Units of fidelity trained, work that was redone after crashes left out."""
-        return sum(trial.step - trial.origin for trial in self.trials) if self.resumable else self.granted
+        return self._trained if self.resumable else self.granted
 
     def cost(self, done: float, until: float) -> float:
         """Units of fidelity that it takes to bring a trial from `done` to `until`."""
@@ -182,21 +192,19 @@ class Experiment:
     def _with_value(self) -> list[Trial]:
         return [trial for trial in self.trials if trial.value is not None and math.isfinite(trial.value)]
 
-    def _standing(self, trial: Trial) -> tuple[float, float, float, int]:
+    def _standing(self, trial: Trial) -> Standing:
         assert trial.fidelity is not None and trial.value is not None
         return trial.violation, -trial.fidelity, minimised(trial.value, self.goals.modes[0]), trial.number
 
     def counts(self) -> dict[str, int]:
         """How many trials are in each state."""
-        counts: dict[str, int] = {}
-        for trial in self.trials:
-            counts[trial.state] = counts.get(trial.state, 0) + 1
-        return counts
+        return {state: count for state, count in self._states.items() if count}
 
     def elapsed_at(self, time: float) -> float:
         """Seconds of all sessions up to `time`."""
-        since_last = 0.0 if self._last_time is None else max(0.0, time - self._last_time)
-        return self.elapsed + since_last
+        if self._last_time is None or time < self._last_time:
+            return self.elapsed
+        return self.elapsed + time - self._last_time
 
     def worker_seconds(self, time: float) -> float:
         """Seconds that trials have been on workers up to `time`, all together."""
@@ -215,6 +223,7 @@ class Experiment:
     def report(self, trial: int, step: float, metrics: Mapping[str, Any]) -> None:
         """A report that is new: its step lies beyond all earlier ones of the trial."""
         row = self.trials[trial]
+        self._trained += step - row.step
         row.step, row.metrics = step, dict(metrics)
         value = metrics.get(self.goals.metrics[0])
         if isinstance(value, (int, float)):
@@ -262,6 +271,8 @@ class Experiment:
             return
         if isinstance(record, Start):
             self.trials.append(Trial(record.trial, dict(record.config), record.until, record.bracket, record.parent))
+            self.proposed += record.parent is None
+            self._states["running"] += 1
             self._inherit(self.trials[-1])
             if not self.trials[-1].ended:
                 self.granted += self.cost(self.trials[-1].origin, record.until)
@@ -273,7 +284,8 @@ class Experiment:
             case Start():
                 row.begun = row.since = time
             case Resume():
-                row.state, row.begun = "running", time
+                self._enter(row, "running")
+                row.begun = time
                 self._grant(row, record.until, time)
             case Continue():
                 self._grant(row, record.until, time)
@@ -282,31 +294,26 @@ class Experiment:
                 if not self.goals.plain:
                     row.values, row.violation = dict(row.measured), total_violation(record.excess or ())
                     self._front.add(row)
-                self._note_standing(row)
+                self._compare(row)
                 if self.copies:
                     row.at_milestone = self._refer(row.at_milestone, row.checkpoint)
             case Failed():
-                self.in_vain += row.number != self._best[3]
+                self.in_vain += row.number != self._improved
                 self._leave(row, "failed", time)
                 row.why = row.error
                 row.at_milestone = self._refer(row.at_milestone, None)
+                if self.keep_checkpoints is not None:
+                    row.checkpoint = self._refer(row.checkpoint, None)
             case Pause():
                 self._leave(row, "paused", time)
             case Stop():
-                self.in_vain += row.number != self._best[3]
+                self.in_vain += row.number != self._improved
                 self._leave(row, "completed" if row.until >= self.max_budget else "stopped", time)
                 row.at_milestone = self._refer(row.at_milestone, None)
                 if row.state == "stopped":  # it will not be needed again, and disks fill up
                     row.checkpoint = self._refer(row.checkpoint, None)
-
-    def _note_standing(self, row: Trial) -> None:
-        """Whether a result is a new best, or one of the front where there are several metrics."""
-        if row.value is None or not math.isfinite(row.value):
-            return
-        standing = self._standing(row)
-        better = row in self._front.trials if self.goals.several else standing[:3] < self._best[:3]
-        if better:
-            self._best, self.in_vain = standing, 0
+                else:
+                    self._keep_best(row)
 
     def _inherit(self, row: Trial) -> None:
         """A trial with a parent begins as the parent was at its last milestone."""
@@ -330,6 +337,17 @@ class Experiment:
                 self.unneeded.append(old.path)
         return new
 
+    def _keep_best(self, row: Trial) -> None:
+        """A trial completed: of those that did, the worst beyond `keep_checkpoints` loses its checkpoint."""
+        if self.keep_checkpoints is None or row.checkpoint is None:
+            return
+        has_value = row.value is not None and math.isfinite(row.value)
+        standing = self._standing(row) if has_value else (math.inf, math.inf, math.inf, row.number)
+        bisect.insort(self._kept, (standing, row), key=lambda entry: entry[0])
+        if len(self._kept) > self.keep_checkpoints:
+            _, worst = self._kept.pop()
+            worst.checkpoint = self._refer(worst.checkpoint, None)
+
     def _grant(self, row: Trial, until: float, time: float) -> None:
         if not row.ended:
             self.granted += self.cost(row.until, until)
@@ -338,7 +356,25 @@ class Experiment:
     def _leave(self, row: Trial, state: State, time: float) -> None:
         if row.state == "running":
             row.seconds += time - row.begun
+        self._enter(row, state)
+
+    def _enter(self, row: Trial, state: State) -> None:
+        self._states[row.state] -= 1
+        self._states[state] += 1
+        if row.parent is None:
+            self.over += (state in _OVER) - (row.state in _OVER)
         row.state = state
+
+    def _compare(self, row: Trial) -> None:
+        """See whether a trial with a new value is the best now."""
+        if row is self._best and (row.violation or row.value is None or not math.isfinite(row.value)):
+            self._best_is_known = False
+        elif row.value is None or not math.isfinite(row.value):
+            pass
+        elif self._best is None or self._standing(row) < self._standing(self._best):
+            self._best = row
+        if (row is self._best and self._best_is_known) or (self.goals.several and row in self._front.trials):
+            self._improved, self.in_vain = row.number, 0
 
     def _runtime(self, time: float, kind: str, row: Trial, body: Mapping[str, Any]) -> None:
         match kind:
@@ -358,4 +394,5 @@ class Experiment:
                     row.losses += 1
 
 
+_OVER = frozenset({"completed", "stopped", "failed"})
 _RUNTIME_EVENTS = frozenset({"saved", "ended", "notice", "crashed"})

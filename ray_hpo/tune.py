@@ -66,6 +66,7 @@ def tune_run(
     max_failures: int = 0,
     verify_top: int = 0,
     verify_seeds: int = 5,
+    keep_checkpoints: int | None = None,
     fidelity: str | None = None,
     points_to_evaluate: Sequence[Mapping[str, Any]] = (),
     warm_start: Sequence[str | os.PathLike[str] | Result] = (),
@@ -117,6 +118,9 @@ def tune_run(
         verify_top, verify_seeds: when the search is over, train the best so many configurations again, from nothing to
             the full budget, so many times each with fresh seeds (`get_context().seed`); the best is then the one with
             the best mean. That comes on top of all limits above.
+        keep_checkpoints: the best so many of the trials that reach the full budget keep their last checkpoint (at least
+            `verify_top`); default: all of them. Trials that run or pause keep theirs, since they go on from there;
+            those that are stopped lose it. Within a trial each checkpoint replaces the one before.
         fidelity: name of the metric that tells how far training is; default: the number of reports.
         name, storage: the experiment's folder is `storage/name`.
         seed: makes suggestions repeatable; drawn and recorded if not given.
@@ -173,6 +177,7 @@ def tune_run(
         isolate=isolate,
         verify_top=verify_top,
         verify_seeds=verify_seeds,
+        keep_checkpoints=keep_checkpoints,
         gpu_hours=gpu_hours,
         cost=cost,
         price_per_hour=price_per_hour,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Start:
     """Begin a new trial with `config` (flat names, active parameters only) and train it to `until`.
 
@@ -32,7 +32,7 @@ class Start:
     replaces: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Resume:
     """Give a paused trial a worker again and train it on to `until`."""
 
@@ -41,7 +41,7 @@ class Resume:
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Continue:
     """A trial that waits at its milestone keeps its worker and trains on to `until`."""
 
@@ -50,7 +50,7 @@ class Continue:
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Pause:
     """A trial at its milestone gives its worker back; it may be resumed later."""
 
@@ -58,7 +58,7 @@ class Pause:
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Stop:
     """A trial gets no more budget: it is done, or others are better."""
 
@@ -66,21 +66,21 @@ class Stop:
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Wait:
     """Nothing to do for a free worker until a running trial reports."""
 
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Done:
     """Nothing is left to do, now or later."""
 
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Reached:
     """A trial arrived at its milestone `fidelity` with `value` (minimised; inf if not finite).
 
@@ -96,7 +96,7 @@ class Reached:
     excess: tuple[float, ...] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Failed:
     """A trial ended for good without a result at the milestone `fidelity` it was heading for."""
 
@@ -104,7 +104,7 @@ class Failed:
     fidelity: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Limit:
     """From here on at most `num_trials` trials may be started in all, those with a parent not counted (None: no
     limit)."""
@@ -122,20 +122,35 @@ _KINDS: dict[str, type] = {
 }
 _LISTS = frozenset({"values", "excess"})
 
+# class -> kind, names of all fields, and of those that are left out where they are None
+_FORMS = {
+    cls: (
+        kind,
+        tuple(field.name for field in dataclasses.fields(cls)),
+        tuple(field.name for field in dataclasses.fields(cls) if field.default is None),
+    )
+    for kind, cls in _KINDS.items()
+}
+
 
 def record_to_json(record: Record) -> dict[str, Any]:
     """A record as a JSON object; infinity becomes the string "inf" so that any JSON reader takes it.
 
     What is None unless it is given is left out.
     """
-    fields = [(field.name, getattr(record, field.name), field.default) for field in dataclasses.fields(record)]
-    body = {name: value for name, value, default in fields if not (value is None and default is None)}
+    kind, names, optional = _FORMS[type(record)]
+    body: dict[str, Any] = {"kind": kind}
+    for name in names:
+        body[name] = getattr(record, name)
+    for name in optional:
+        if body[name] is None:
+            del body[name]
     for key in ("until", "fidelity", "value"):
-        if key in body and math.isinf(body[key]):
+        if body.get(key) == math.inf:
             body[key] = "inf"
     for key in _LISTS & body.keys():
         body[key] = ["inf" if math.isinf(x) else x for x in body[key]]
-    return {"kind": type(record).__name__.lower(), **body}
+    return body
 
 
 def record_from_json(body: Mapping[str, Any]) -> Record:

@@ -1,4 +1,4 @@
-"""An array that grows by rows at amortised constant cost."""
+"""Arrays that grow by rows at amortised constant cost: one that changes, and one that never does."""
 
 from __future__ import annotations
 
@@ -37,3 +37,21 @@ class GrowingArray:
         view = self._data[: self._n]
         view.flags.writeable = False
         return view
+
+
+class Stack:
+    """Rows that never change: `plus` gives a stack with one more, and shares memory with it where it can."""
+
+    def __init__(self, rows: NDArray[np.float64]) -> None:
+        """rows: (n, k)."""
+        self._buffer = GrowingArray(rows.shape[1:])
+        self._buffer.extend(rows)
+        self.view = self._buffer.view
+
+    def plus(self, row: NDArray[np.float64]) -> Stack:
+        """row: (k,)."""
+        more = Stack.__new__(Stack)
+        more._buffer = self._buffer if len(self._buffer) == len(self.view) else Stack(self.view)._buffer
+        more._buffer.append(row)
+        more.view = more._buffer.view
+        return more

@@ -16,14 +16,14 @@ What a column's *code* is: see `columns`. The JSON document that `to_json` retur
 
 import copy
 import json
+import math
 import operator
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from graphlib import TopologicalSorter
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from ConfigSpace import ConfigurationSpace
 from numpy.typing import NDArray
 
 from strategies.columns import Array, Column, column_of
@@ -31,6 +31,9 @@ from strategies.conditions import Expression, Leaf, Relation, Test, evaluate, fr
 from strategies.domains import shorten
 from strategies.errors import InvalidInput
 from strategies.priors import SpacePrior
+
+if TYPE_CHECKING:
+    from ConfigSpace import ConfigurationSpace
 
 Mask: TypeAlias = NDArray[np.bool_]
 
@@ -74,8 +77,10 @@ class SearchSpace:
         self._order = [(self._index[c], self.conditions[c]) for c in graph.static_order() if c in self.conditions]
 
     @cached_property
-    def config_space(self) -> ConfigurationSpace:
+    def config_space(self) -> "ConfigurationSpace":
         """The space for ConfigSpace: the same names, ranges, conditions and forbidden clauses."""
+        from ConfigSpace import ConfigurationSpace  # imports scipy.stats: 1 s
+
         return ConfigurationSpace.from_serialized_dict(copy.deepcopy(self._document["config_space"]))
 
     # --- points ---
@@ -92,6 +97,9 @@ class SearchSpace:
 
         Raises: InvalidInput if the forbidden clauses leave (next to) nothing of the space.
         """
+        if not self.forbidden:
+            points = rng.random((n, self.dim))
+            return self.canonical(warp(points) if warp else points)
         found = [np.empty((0, self.dim))]
         missing, batch, in_vain = n, n, 0
         while missing > 0:
@@ -114,6 +122,8 @@ class SearchSpace:
 
         Values outside of [0, 1] are clipped; a NaN where a parameter is active becomes 0.5.
         """
+        if len(U) == 1 and not self.conditions:
+            return np.array([[self._snapped(j, u) for j, u in enumerate(U[0].tolist())]])
         U = np.clip(np.where(np.isnan(U), 0.5, U), 0.0, 1.0)
         codes = np.full_like(U, np.nan)
         for j, column in enumerate(self.columns):
@@ -144,10 +154,8 @@ class SearchSpace:
 
     def decode(self, u: Array) -> dict[str, Any]:
         """The configuration, flat and with the active parameters only, of a canonical point of shape (d,)."""
-        codes = self._codes(np.asarray(u, dtype=np.float64).reshape(1, -1))[0].tolist()
-        return {
-            column.name: column.value(code) for column, code in zip(self.columns, codes, strict=True) if code == code
-        }
+        units = np.asarray(u, dtype=np.float64).tolist()
+        return {c.name: c.value(c.code_at(unit)) for c, unit in zip(self.columns, units, strict=True) if unit == unit}
 
     def encode(self, config: Mapping[str, Any]) -> Array:
         """The canonical point, shape (d,), of a flat configuration; constants may be left out.
@@ -158,16 +166,17 @@ class SearchSpace:
         for name in config:
             if name not in self._index:
                 raise InvalidInput(f"{name}: not a parameter of this space; its parameters: {_list(self.names)}")
-        u = np.full((1, self.dim), np.nan)
-        for j, column in enumerate(self.columns):
-            if column.name in config:
-                u[0, j] = column.units(np.array([column.code(config[column.name])]))[0]
+        given = [c.unit_at(c.code(config[c.name])) if c.name in config else math.nan for c in self.columns]
+        u = np.array([given])
         point = self.canonical(u)
-        for column, value, given in zip(self.columns, point[0], ~np.isnan(u[0]), strict=True):
+        if not self.conditions and len(config) == self.dim:  # all are active, and have a value
+            complete: Array = point[0]
+            return complete
+        for column, value, known in zip(self.columns, point[0], ~np.isnan(u[0]), strict=True):
             active = not np.isnan(value)
-            if active and not given and column.n_values != 1:
+            if active and not known and column.n_values != 1:
                 raise InvalidInput(f"{column.name}: missing; give a value of {column.describe()}")
-            if given and not active:
+            if known and not active:
                 condition = render(self.conditions[column.name])
                 raise InvalidInput(
                     f"{column.name}: inactive here, since it needs '{condition}'; leave it out; "
@@ -253,6 +262,12 @@ class SearchSpace:
         return {c.name: c.describe() + when.get(c.name, "") for c in self.columns}
 
     # --- codes and rules ---
+
+    def _snapped(self, j: int, u: float) -> float:
+        """The canonical value of column j for the unit value u, where there are no conditions."""
+        column, u = self.columns[j], 0.5 if u != u else min(max(u, 0.0), 1.0)
+        steps = column.q is not None or column.values
+        return column.unit_at(column.code_at(u)) if steps else u
 
     def _codes(self, U: Array) -> Array:
         return np.stack([column.codes(U[:, j]) for j, column in enumerate(self.columns)], axis=1)

@@ -5,12 +5,12 @@ resolved here and values checked, so that each error names the parameter, the va
 """
 
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from ConfigSpace import ConfigurationSpace
 
 from strategies.columns import DECIMALS, column_of
 from strategies.conditions import (
@@ -40,6 +40,9 @@ from strategies.domains import (
 from strategies.errors import InvalidInput
 from strategies.rules import check_cycles, checked, is_number, possible, resolve
 from strategies.space import FORMAT, SearchSpace
+
+if TYPE_CHECKING:
+    from ConfigSpace import ConfigurationSpace
 
 Document = dict[str, Any]
 
@@ -73,7 +76,8 @@ def as_space(obj: object) -> SearchSpace:
     """
     if isinstance(obj, SearchSpace):
         return obj
-    if isinstance(obj, ConfigurationSpace):
+    loaded = sys.modules.get("ConfigSpace")  # importing it takes 1 s, and who has one of its spaces has it imported
+    if loaded is not None and isinstance(obj, loaded.ConfigurationSpace):
         return _from_config_space(obj)
     space = obj if isinstance(obj, Space) else None
     parameters = space.parameters if space else obj
@@ -255,6 +259,8 @@ def _finished(
             value = config.get(column.name, column.value(code))
             hp["default_value"] = json.dumps(value, sort_keys=True) if column.as_json else value
     space = SearchSpace({"format": FORMAT, "config_space": parts, "paths": paths})
+    if not (conditions or forbidden):
+        return space  # ranges and choices are checked already; ConfigSpace is not asked, for importing it takes 1 s
     try:
         _ = space.config_space
     except Exception as error:  # ConfigSpace has many exceptions; each means that it rejects the space
@@ -275,7 +281,7 @@ def _check_prior(space: SearchSpace) -> None:
         )
 
 
-def _from_config_space(space: ConfigurationSpace) -> SearchSpace:
+def _from_config_space(space: "ConfigurationSpace") -> SearchSpace:
     """The user's own ConfigurationSpace: its order, its names as they are, defaults chosen anew."""
     document = space.to_serialized_dict()
     if not document["hyperparameters"]:

@@ -4,7 +4,7 @@ it."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,8 +64,13 @@ class Strategy:
             strategy.apply(record)
         return strategy
 
-    def next(self) -> Start | Resume | Stop | Wait | Done:
-        """What a free worker should do. A `Stop` ends a paused trial; ask again."""
+    def next(
+        self, suggest: Callable[[float], Mapping[str, Any] | None] | None = None
+    ) -> Start | Resume | Stop | Wait | Done:
+        """What a free worker should do. A `Stop` ends a paused trial; ask again.
+
+        suggest: answers instead of `suggestion`; None when it has no answer yet, and then there is nothing to do now.
+        """
         action = self.algo.next(self.table, self.problem.fidelity)
         if not isinstance(action, New):
             return action
@@ -78,8 +83,15 @@ class Strategy:
             reason = f"points_to_evaluate[{proposed}]: {action.reason}"
             action, config = dataclasses.replace(action, reason=reason), dict(points[proposed])
         else:
-            config = space.decode(self.algo.searcher.suggest(self._context(action.until)))
+            suggested = (suggest or self.suggestion)(action.until)
+            if suggested is None:
+                return Wait("a suggestion is being made")
+            config = dict(suggested)
         return Start(number, config, action.until, action.bracket, action.reason, action.parent, action.replaces)
+
+    def suggestion(self, until: float) -> dict[str, Any]:
+        """The configuration that the searcher proposes for a trial that runs to `until`."""
+        return self.problem.space.decode(self.algo.searcher.suggest(self._context(until)))
 
     def verdict(self, trial: int) -> Verdict:
         """What becomes of a trial that waits at its milestone."""

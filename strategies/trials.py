@@ -26,7 +26,7 @@ class Status(Enum):
     FAILED = "failed"
 
 
-@dataclass
+@dataclass(slots=True)
 class TrialRow:
     """One trial: the bracket it belongs to, the milestone it runs to (or reached last), its status.
 
@@ -46,7 +46,7 @@ class TrialRow:
 
     @property
     def alive(self) -> bool:
-        return self.status not in (Status.STOPPED, Status.FAILED)
+        return self.status is not Status.STOPPED and self.status is not Status.FAILED
 
     def add(self, value: float) -> None:
         self.reached = self.until
@@ -160,7 +160,7 @@ class TrialTable:
             self.closed[record.bracket] = rung.entered
 
     def _set(self, row: TrialRow, status: Status) -> None:
-        if Status.PAUSED in (status, row.status):
+        if status is Status.PAUSED or row.status is Status.PAUSED:
             paused = self.rung(row.bracket, row.until).paused
             paused.add(row.number) if status is Status.PAUSED else paused.discard(row.number)
         was_alive = row.alive

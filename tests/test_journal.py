@@ -16,6 +16,7 @@ import pytest
 from ray_hpo.errors import ExperimentLocked, JournalError
 from ray_hpo.journal import Event, Journal, Lock, read_experiment, read_reports, read_spec
 from ray_hpo.journal.lock import is_held
+from ray_hpo.reports import Reports
 from ray_hpo.trial import Experiment
 
 START = {"config": {"x": 1}, "until": 3.0, "bracket": 0, "reason": "new"}
@@ -45,8 +46,8 @@ def test_a_step_that_is_delivered_twice_counts_once(journal: Journal, tmp_path: 
     journal.event(Event(1.0, "start", 0, START))
     journal.commit()
     for loss in (2.0, 99.0):
-        journal.report(0, 1.0, 1.5, {"loss": loss})
-        journal.report(0, 2.0, 1.6, {"loss": loss / 2})
+        journal.report(Reports(0, [(1.0, 1.5, {"loss": loss})]))
+        journal.report(Reports(0, [(2.0, 1.6, {"loss": loss / 2})]))
         journal.commit()
     assert [(step, metrics["loss"]) for _, step, _, metrics in read_reports(tmp_path, 0)] == [(1.0, 2.0), (2.0, 1.0)]
     journal.close()
@@ -59,7 +60,7 @@ def test_a_failed_commit_leaves_nothing_of_it(journal: Journal, tmp_path: Path) 
         other.execute(
             "CREATE TRIGGER full BEFORE INSERT ON events WHEN NEW.kind = 'stop' BEGIN SELECT RAISE(FAIL, 'full'); END"
         )
-    journal.report(0, 1.0, 1.5, {"loss": 2.0})
+    journal.report(Reports(0, [(1.0, 1.5, {"loss": 2.0})]))
     journal.event(Event(2.0, "stop", 0, {"reason": "no"}))
     with pytest.raises(JournalError, match="the journal cannot be written: full; mend that, then resume"):
         journal.commit()
@@ -71,7 +72,7 @@ def test_a_failed_commit_leaves_nothing_of_it(journal: Journal, tmp_path: Path) 
 def test_nan_and_inf_come_back(journal: Journal, tmp_path: Path) -> None:
     journal.event(Event(1.0, "start", 0, {**START, "until": "inf"}))
     journal.commit()
-    journal.report(0, 1.0, 1.5, {"loss": float("nan"), "other": float("inf")})
+    journal.report(Reports(0, [(1.0, 1.5, {"loss": float("nan"), "other": float("inf")})]))
     journal.event(Event(2.0, "reached", 0, {"fidelity": "inf", "value": "inf"}))
     journal.commit()
     (trial,) = read(tmp_path).trials
@@ -132,7 +133,7 @@ def test_another_version_says_so(journal: Journal, tmp_path: Path) -> None:
     journal.close()
     with closing(sqlite3.connect(tmp_path / "journal.sqlite", isolation_level=None)) as connection:
         connection.execute("UPDATE head SET version = 99")
-    with pytest.raises(JournalError, match="has version 99, this ray_hpo reads version 1"):
+    with pytest.raises(JournalError, match="has version 99, this ray_hpo reads versions up to 2"):
         read_spec(tmp_path)
 
 

@@ -27,7 +27,8 @@ from benchmarks.compare.peers.base import Setup
 from benchmarks.compare.peers.drive import drive
 from benchmarks.compare.task import Task
 from ray_hpo.executors.simulated import SimulatedExecutor
-from ray_hpo.messages import Job, Message, Report
+from ray_hpo.messages import Job, Message
+from ray_hpo.reports import Reports
 from ray_hpo.simulation import simulate
 
 FRACTIONS = [50.0 ** (-(9 - i) / 9) for i in range(10)]  # of setting A's budget
@@ -95,7 +96,7 @@ class Watched(SimulatedExecutor):
     def poll(self, timeout: float) -> Sequence[Message]:
         messages = super().poll(timeout)
         for message in messages:
-            if isinstance(message, Report):
+            if isinstance(message, Reports):
                 self.values.append(float(message.metrics["y"]))
                 standing = (message.step, message.metrics["y"])
                 if (standing[0], -standing[1]) > (self._best[0], -self._best[1]):

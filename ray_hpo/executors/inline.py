@@ -44,7 +44,7 @@ class InlineExecutor:
         if self._trial is None:
             time.sleep(timeout)
             return []
-        messages = self._runner.next_batch(timeout)
+        messages = self._runner.next_batch(timeout=timeout)
         if messages and isinstance(messages[-1], (Ended, Crashed)):
             self._trial = None
         return messages

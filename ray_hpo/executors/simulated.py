@@ -11,7 +11,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from ray_hpo.messages import AtMilestone, Checkpoint, Crashed, Ended, Job, Message, Report, Saved
+from ray_hpo.messages import AtMilestone, Checkpoint, Crashed, Ended, Job, Message, Saved
+from ray_hpo.reports import Reports
 
 
 class Benchmark(Protocol):
@@ -85,7 +86,7 @@ class SimulatedExecutor:
             self._push(begun, trial, [Crashed(trial, "user", f"{type(error).__name__}: {error}")])
             return
         end = begun + max(seconds, 0.0)
-        messages: list[Message] = [Report(trial, until, dict(metrics), end)]
+        messages: list[Message] = [Reports(trial, [(until, end, dict(metrics))])]
         if self._resumable:
             path = f"trials/{trial:05d}/simulated_{until:g}"  # nothing is there; an empty one would be the whole folder
             messages.append(Saved(trial, Checkpoint(path, until)))

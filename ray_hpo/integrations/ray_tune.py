@@ -53,13 +53,14 @@ class _TuneSession:
     metadata = None
 
     def __init__(self, session: Session) -> None:
-        context = session.context()
         self._session = session
-        self.experiment_name = context.experiment
-        self.trial_name = self.trial_id = f"{context.trial:05d}"
-        self.run_id = context.experiment
+        self.experiment_name = self.run_id = session.setting.folder.name
+        self.trial_name = self.trial_id = f"{session.job.trial:05d}"
         self.trial_resources = None
-        self.trial_dir = str(context.folder)
+
+    @property
+    def trial_dir(self) -> str:
+        return str(self._session.context().folder)
 
     def report(self, metrics: Mapping[str, Any], checkpoint: Any = None) -> None:
         if checkpoint is None:
@@ -81,13 +82,13 @@ class _TuneSession:
 @contextlib.contextmanager
 def tune_session(session: Session) -> Iterator[None]:
     """While it is open, `ray.tune`'s functions speak to `session`, even if ray.tune is first imported inside."""
-    finder = _OnImport()
-    sys.meta_path.insert(0, finder)
-    _install(_TuneSession(session))
+    if _SESSION_MODULE in sys.modules:
+        _install(_TuneSession(session))
+    elif not any(isinstance(finder, _OnImport) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _OnImport())
     try:
         yield
     finally:
-        sys.meta_path.remove(finder)
         _install(None)
 
 
@@ -122,7 +123,7 @@ def _install(session: _TuneSession | None) -> None:
 
 
 class _OnImport(importlib.abc.MetaPathFinder):
-    """Installs our session when Ray's session module is imported after a trial began."""
+    """Installs our session when Ray's session module is imported inside a trial. It stays: that may be a later one."""
 
     def find_spec(
         self, name: str, path: Any, target: ModuleType | None = None
@@ -146,7 +147,9 @@ class _Loader(importlib.abc.Loader):
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        from ray_hpo.worker.session import current
+        from ray_hpo.worker.session import running
 
         self._loader.exec_module(module)
-        module._session = _TuneSession(current())  # type: ignore[attr-defined]  # Ray's own global
+        session = running()
+        if session is not None:
+            module._session = _TuneSession(session)  # type: ignore[attr-defined]  # Ray's own global

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
+
+from strategies.actions import Record, record_to_json
 
 from ray_hpo.errors import JournalError
 from ray_hpo.journal.schema import FILE, SCHEMA, VERSION, connect
+from ray_hpo.journal.upgrade import upgrade
+from ray_hpo.reports import Reports
+
+SYNC_SECONDS = 0.5  # how much of the journal a power failure may cost
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps would make one at every call
 
 
 class Event(NamedTuple):
@@ -21,31 +30,63 @@ class Event(NamedTuple):
     body: Mapping[str, Any]
 
 
+class Writer(Protocol):
+    """What a controller asks of a journal: see `Journal`."""
+
+    @property
+    def synced(self) -> bool: ...
+
+    def event(self, event: Event) -> None: ...
+
+    def record(self, time: float, record: Record) -> None: ...
+
+    def report(self, reports: Reports) -> None: ...
+
+    def commit(self) -> None: ...
+
+    def sync(self) -> None: ...
+
+
 class Journal:
     """Append-only. Nothing may be acted on before the `commit` that holds it.
 
-    folder: where the journal lives; None keeps it in memory, for simulations.
+    What is committed survives the death of any process at once, and that of the machine once it is `synced`: every
+    half second. A disk takes long to say that something is safe, and verdicts would wait for it.
+
+    folder: where the journal lives; None keeps it in memory.
     """
 
     def __init__(self, folder: Path | None) -> None:
         path = Path(":memory:") if folder is None else folder / FILE
         self._connection = connect(path, write=True)
+        upgrade(self._connection)
         self._connection.executescript(SCHEMA)
         self._events: list[tuple[float, str, int | None, str]] = []
-        self._reports: list[tuple[int, float, float, str]] = []
+        self._reports: list[Reports] = []
         (self._seq,) = self._connection.execute("SELECT COALESCE(MAX(seq), 0) FROM events").fetchone()
+        self._synced_at = time.monotonic()
+        self._synced = True
+
+    @property
+    def synced(self) -> bool:
+        """Whether all that is committed is on the disk."""
+        return self._synced
 
     def begin(self, spec: Mapping[str, Any]) -> None:
         """Write the head of a new experiment."""
         self._connection.execute("INSERT INTO head VALUES (?, ?)", (VERSION, json.dumps(spec)))
 
     def event(self, event: Event) -> None:
-        body = json.dumps(event.body, separators=(",", ":"))
-        self._events.append((event.time, event.kind, event.trial, body))
+        self._events.append((event.time, event.kind, event.trial, _encode(event.body) if event.body else "{}"))
 
-    def report(self, trial: int, step: float, time: float, metrics: Mapping[str, Any]) -> None:
-        """A step that is there already is left as it is."""
-        self._reports.append((trial, step, time, json.dumps(metrics, separators=(",", ":"))))
+    def record(self, time: float, record: Record) -> None:
+        """An event that the strategy is told."""
+        body = record_to_json(record)
+        self.event(Event(time, body.pop("kind"), body.pop("trial", None), body))
+
+    def report(self, reports: Reports) -> None:
+        """A batch whose last step is there already is left out."""
+        self._reports.append(reports)
 
     def commit(self) -> None:
         """Make everything since the last commit durable, all or nothing.
@@ -53,23 +94,35 @@ class Journal:
         Raises:
             JournalError: the disk is full, or gone.
         """
-        if not (self._events or self._reports):
-            return
+        if self._events or self._reports:
+            self._write()
+        if not self._synced and time.monotonic() - self._synced_at >= SYNC_SECONDS:
+            self.sync()
+
+    def sync(self) -> None:
+        """Have the disk hold all that is committed."""
+        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        self._synced, self._synced_at = True, time.monotonic()
+
+    def close(self) -> None:
+        """Close the file; what was not committed is dropped."""
+        self._connection.close()
+
+    def _write(self) -> None:
         seq = self._seq + 1
-        reports = [(trial, step, seq, time, metrics) for trial, step, time, metrics in self._reports]
+        reports = [(r.trial, r.step, r.count, seq, r.time, r.columns) for r in self._reports]
         events = [(seq + i, *event) for i, event in enumerate(self._events)]
         run = self._connection
         try:
             run.execute("BEGIN IMMEDIATE")
-            run.executemany("INSERT OR IGNORE INTO reports VALUES (?, ?, ?, ?, ?)", reports)
-            run.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?)", events)
+            if reports:
+                run.executemany("INSERT OR IGNORE INTO reports VALUES (?, ?, ?, ?, ?, ?)", reports)
+            if events:
+                run.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?)", events)
             run.execute("COMMIT")
         except sqlite3.Error as error:
             raise JournalError(f"the journal cannot be written: {error}; mend that, then resume") from error
         self._seq += len(events)
         self._events.clear()
         self._reports.clear()
-
-    def close(self) -> None:
-        """Close the file; what was not committed is dropped."""
-        self._connection.close()
+        self._synced = False

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ray_hpo.journal.schema import FILE, connect, read_head
+from ray_hpo.journal.upgrade import Batch, batches
+from ray_hpo.reports import rows_of
 from ray_hpo.trial import Experiment
 
 
@@ -33,23 +35,38 @@ def read_experiment(folder: Path, experiment: Experiment) -> Experiment:
 def read_reports(folder: Path, trial: int | None = None) -> list[tuple[int, float, float, dict[str, Any]]]:
     """(trial, step, time, metrics) of all reports, or of one trial's, by trial and step."""
     where, values = ("", ()) if trial is None else ("WHERE trial = ?", (trial,))
-    query = f"SELECT trial, step, time, metrics FROM reports {where} ORDER BY trial, step"
+    found = []
+    known: tuple[int, float] | None = None  # the trial and step that came last
     with closing(connect(folder / FILE, write=False)) as connection:
-        return [(t, s, at, json.loads(m)) for t, s, at, m in connection.execute(query, values)]
+        for number, *_, columns in batches(connection, order="trial, step", where=where, values=values):
+            for step, time, metrics in rows_of(columns):
+                if known is None or (number, step) > known:
+                    found.append((number, step, time, metrics))
+                    known = number, step
+    return found
 
 
 def fold(connection: sqlite3.Connection, experiment: Experiment) -> None:
     """Events in order, each after the reports that were committed before it."""
     connection.execute("BEGIN")  # one consistent view of both tables
-    events = connection.execute("SELECT seq, time, kind, trial, body FROM events ORDER BY seq")
-    reports = connection.execute("SELECT seq, trial, step, metrics FROM reports ORDER BY seq, trial, step")
-    report = reports.fetchone()
-    for seq, time, kind, trial, body in events:
-        while report is not None and report[0] <= seq:
-            experiment.report(report[1], report[2], json.loads(report[3]))
-            report = reports.fetchone()
+    reports = iter(batches(connection, order="seq, trial, step"))
+    batch = next(reports, None)
+    for seq, time, kind, trial, body in connection.execute(
+        "SELECT seq, time, kind, trial, body FROM events ORDER BY seq"
+    ):
+        while batch is not None and batch[3] <= seq:
+            _report(experiment, batch)
+            batch = next(reports, None)
         experiment.apply(time, kind, trial, json.loads(body))
-    while report is not None:
-        experiment.report(report[1], report[2], json.loads(report[3]))
-        report = reports.fetchone()
+    while batch is not None:
+        _report(experiment, batch)
+        batch = next(reports, None)
     connection.execute("COMMIT")
+
+
+def _report(experiment: Experiment, batch: Batch) -> None:
+    """The last one tells it all: the fold keeps no earlier ones."""
+    trial, step, *_, columns = batch
+    if step > experiment.trials[trial].step:
+        *_, (_, _, metrics) = rows_of(columns)
+        experiment.report(trial, step, metrics)

@@ -10,17 +10,19 @@ from typing import Any
 from ray_hpo.errors import JournalError
 
 FILE = "journal.sqlite"
-VERSION = 1
+VERSION = 2
+READABLE = (1, 2)  # version 1 had one row a report; see upgrade.py
 
 # events: what was decided and what happened, in order: the truth.
-# reports: metrics of the trials; the key makes a step that is delivered twice count once.
+# reports: metrics of the trials, a row a batch (see ray_hpo/reports.py); step and time are those of the last report in
+# it. The key, and readers that pass over steps that they have seen, make a step that is delivered twice count once.
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS head (version INTEGER NOT NULL, spec TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS events (
     seq INTEGER PRIMARY KEY, time REAL NOT NULL, kind TEXT NOT NULL, trial INTEGER, body TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS reports (
-    trial INTEGER NOT NULL, step REAL NOT NULL, seq INTEGER NOT NULL, time REAL NOT NULL, metrics TEXT NOT NULL,
-    PRIMARY KEY (trial, step)) WITHOUT ROWID;
+    trial INTEGER NOT NULL, step REAL NOT NULL, count INTEGER NOT NULL, seq INTEGER NOT NULL, time REAL NOT NULL,
+    columns TEXT NOT NULL, PRIMARY KEY (trial, step)) WITHOUT ROWID;
 """
 
 
@@ -29,7 +31,7 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     if write:
         connection = sqlite3.connect(path, isolation_level=None)
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA synchronous = NORMAL")  # survives the death of any process; see Journal.sync
         connection.execute("PRAGMA temp_store = MEMORY")
         return connection
     if not path.is_file():
@@ -50,9 +52,9 @@ def read_head(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
     if row is None:
         raise JournalError(f"{path} is empty: its experiment never began; remove the folder and start it anew")
     version, spec = row
-    if version != VERSION:
+    if version not in READABLE:
         raise JournalError(
-            f"{path} has version {version}, this ray_hpo reads version {VERSION}: use the one that wrote it"
+            f"{path} has version {version}, this ray_hpo reads versions up to {VERSION}: use the one that wrote it"
         )
     body: dict[str, Any] = json.loads(spec)
     return body

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import pickle
 from typing import Any
 
-from ray_hpo.messages import Job, Message
+from ray_hpo.messages import Job
 from ray_hpo.worker.runner import StuckTrial, TrialRunner
 from ray_hpo.worker.session import Setting
 
 
 class Worker:
-    """One trial at a time. `run` and `proceed` stream batches of messages up to the next milestone, end or crash."""
+    """One trial at a time.
+
+    `run`, `proceed` and `more` answer with the trial's next messages: at once where it is at its milestone or over,
+    else `window` seconds after the first one. Jobs and messages go as bytes, which Ray passes on as they are: to have
+    Ray pickle objects takes a fifth longer than all that a short trial takes.
+    """
 
     def __init__(self, trainable: Any, setting: Setting) -> None:
         self._runner = TrialRunner(trainable, setting)
@@ -21,14 +26,22 @@ class Worker:
         """Answers when the worker is up: its process id."""
         return os.getpid()
 
-    def run(self, job: Job) -> Iterator[list[Message]]:
+    def run(self, order: bytes) -> bytes:
+        """Begin a job, `order` being (job, window); the trial that was at its milestone here, if any, is released."""
         self.release()
+        job: Job
+        job, window = pickle.loads(order)
         self._runner.start(job)
-        yield from self._runner.messages()
+        return self.more(window)
 
-    def proceed(self, until: float) -> Iterator[list[Message]]:
+    def proceed(self, until: float, window: float) -> bytes:
+        """Let the trial at its milestone train on."""
         self._runner.proceed(until)
-        yield from self._runner.messages()
+        return self.more(window)
+
+    def more(self, window: float) -> bytes:
+        """What comes next of the running trial."""
+        return pickle.dumps(self._runner.next_batch(window), pickle.HIGHEST_PROTOCOL)
 
     def release(self) -> None:
         """End the trial at its milestone and free what it holds; if it will not end, end the process."""

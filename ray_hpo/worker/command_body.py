@@ -235,7 +235,7 @@ class CommandTrial:
         if not self._told:
             self._told = True
             text = "wrote nothing into :checkpoint: yet; if it is paused, it starts from nothing"
-            self._session.messages.put(Notice(self._session.job.trial, text))
+            self._session.outbox.put(Notice(self._session.job.trial, text))
 
     def _restore(self, saved: object) -> None:
         shutil.rmtree(self._checkpoint, ignore_errors=True)

@@ -1,22 +1,18 @@
-"""Runs one trial after another in this process, each in a thread of its own, and hands its messages on in batches."""
+"""Runs one trial after another in this process, in a thread beside the caller's, and hands its messages on."""
 
 from __future__ import annotations
 
-import contextlib
 import gc
-import io
 import queue
 import sys
 import threading
-import time
 import traceback
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from ray_hpo.messages import AtMilestone, Crashed, Ended, Job, Message
 from ray_hpo.storage import CheckpointStore
 from ray_hpo.worker import session as sessions
+from ray_hpo.worker.output import Output
 from ray_hpo.worker.session import Session, Setting, TrialReleased
 from ray_hpo.worker.trainables import Body, as_body
 
@@ -29,49 +25,35 @@ class StuckTrial(RuntimeError):
 
 
 class TrialRunner:
-    """One trial at a time of `trainable`."""
+    """One trial at a time of `trainable`. All run in one thread: starting one takes longer than a short trial."""
 
     def __init__(self, trainable: Any, setting: Setting) -> None:
         self._body: Body = as_body(trainable)
         self._setting = setting
-        self._store = CheckpointStore(setting.folder)
+        self._output = Output(CheckpointStore(setting.folder))
         self._session: Session | None = None
-        self._thread: threading.Thread | None = None
+        self._begun: queue.SimpleQueue[Session] = queue.SimpleQueue()
+        self._over: queue.SimpleQueue[Session] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._loop, name="trial", daemon=True)
+        self._thread.start()
 
     def start(self, job: Job) -> None:
         """Begin `job`. The trial before it must have been released, or be over."""
         self.release()
-        session = Session(job, self._setting)
-        sessions.enter(session)
-        self._session = session
-        self._thread = threading.Thread(target=self._run, args=(session,), name=f"trial-{job.trial}", daemon=True)
-        self._thread.start()
+        self._session = Session(job, self._setting)
+        sessions.enter(self._session)
+        self._begun.put(self._session)
 
     def proceed(self, until: float) -> None:
         """Let the trial at its milestone train on."""
         assert self._session is not None
         self._session.proceed(until)
 
-    def next_batch(self, timeout: float | None = None) -> list[Message]:
-        """The running trial's next messages, those of a short window together; empty if none comes in `timeout`
-        seconds."""
+    def next_batch(self, window: float = WINDOW_SECONDS, timeout: float | None = None) -> list[Message]:
+        """The running trial's next messages, those of `window` seconds together; maybe none, and none if there is none
+        in `timeout` seconds."""
         assert self._session is not None
-        inbox = self._session.messages
-        batch: list[Message] = []
-        with contextlib.suppress(queue.Empty):
-            batch.append(inbox.get(timeout=timeout))
-            deadline = time.monotonic() + WINDOW_SECONDS
-            while not is_last(batch[-1]):
-                batch.append(inbox.get(timeout=max(0.0, deadline - time.monotonic())))
-        return batch
-
-    def messages(self) -> Iterator[list[Message]]:
-        """All batches of the running trial, up to its milestone, end or crash."""
-        while True:
-            batch = self.next_batch()
-            yield batch
-            if is_last(batch[-1]):
-                return
+        return self._session.outbox.take(window, timeout)
 
     def release(self) -> None:
         """End the trial, if one is there, and free what it held.
@@ -79,32 +61,42 @@ class TrialRunner:
         Raises:
             StuckTrial: it does not return.
         """
-        session, thread = self._session, self._thread
-        self._session = self._thread = None
-        if session is None or thread is None:
+        session, self._session = self._session, None
+        if session is None:
             return
         session.release()
-        thread.join(RELEASE_SECONDS)
-        if thread.is_alive():
-            raise StuckTrial(f"trial {session.job.trial} was released and did not return in {RELEASE_SECONDS:.0f} s")
+        try:
+            self._over.get(timeout=RELEASE_SECONDS)
+        except queue.Empty:
+            raise StuckTrial(
+                f"trial {session.job.trial} was released and did not return in {RELEASE_SECONDS:.0f} s"
+            ) from None
         sessions.enter(None)
         _free_memory()
+
+    def _loop(self) -> None:
+        while True:
+            session = self._begun.get()
+            self._run(session)
+            self._over.put(session)
 
     def _run(self, session: Session) -> None:
         trial = session.job.trial
         try:
-            folder = self._store.trial_folder(trial)
-            with _output_to(folder / "output.log"):
+            self._output.begin(trial)
+            try:
                 self._body(session.job.config, session)
+            finally:
+                self._output.end()
         except TrialReleased:
             return
         except BaseException as error:
             text = str(error).strip().splitlines()
             line = f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
             details = getattr(error, "details", "") or _trimmed_traceback(error)  # a command's own words say more
-            session.messages.put(Crashed(trial, "user", line, details))
+            session.outbox.put_last(Crashed(trial, "user", line, details))
         else:
-            session.messages.put(Ended(trial))
+            session.outbox.put_last(Ended(trial))
 
 
 def is_last(message: Message) -> bool:
@@ -128,18 +120,3 @@ def _free_memory() -> None:
     if torch is not None and torch.cuda.is_initialized():
         gc.collect()
         torch.cuda.empty_cache()
-
-
-@contextlib.contextmanager
-def _output_to(path: Path) -> Iterator[None]:
-    """Send what Python code prints to `path`; on a disk that cannot be written, let it go where it went."""
-    with contextlib.ExitStack() as stack:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file: io.TextIOWrapper = stack.enter_context(open(path, "a", buffering=1, errors="replace"))
-        except OSError:
-            yield
-            return
-        stack.enter_context(contextlib.redirect_stdout(file))
-        stack.enter_context(contextlib.redirect_stderr(file))
-        yield

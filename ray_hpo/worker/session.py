@@ -1,23 +1,27 @@
 """What a trainable talks to: `report`, `get_checkpoint`, `get_context`.
 
-One trial at a time runs in a process, in a thread of its own. Its reports go into a queue; at a milestone the thread
-sleeps until the verdict arrives.
+One trial at a time runs in a process. Its reports go into an outbox; at a milestone its thread sleeps until the verdict
+arrives.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import math
 import os
+import pickle
 import queue
-import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ray_hpo.messages import AtMilestone, Checkpoint, Job, Message, Notice, Report, Saved
+from ray_hpo.messages import AtMilestone, Checkpoint, Job, Notice, Saved
 from ray_hpo.storage import CheckpointStore
+from ray_hpo.worker.outbox import Outbox
 
 SAVE_NOW = "save-now"  # a file in the experiment's folder by which its driver asks all trials to save
 SAVE_SECONDS = 60.0  # how much work a trainable that saves on demand may lose
@@ -75,10 +79,11 @@ class Session:
         self.setting = setting
         self.until = job.until
         self.step = 0.0
-        self.messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self.outbox = Outbox(job.trial)
         self._store = CheckpointStore(setting.folder)
         self._saved_at = time.monotonic()
-        self._verdict = threading.Semaphore(0)
+        self._newest = ""  # path of the last checkpoint
+        self._verdict: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._released = False
 
     # ---- the trainable's side ----
@@ -88,34 +93,26 @@ class Session:
     ) -> None:
         """See `ray_hpo.report`. last: the trainable ends here, so that there is no verdict to wait for."""
         plain = plain_metrics(metrics)
-        self.report_at(self.next_step(plain), plain, checkpoint, last=last)
+        self._report(self.next_step(plain), plain, checkpoint, last)
 
     def report_at(
         self, step: float, metrics: Mapping[str, Any], checkpoint: CheckpointLike | None = None, *, last: bool = False
     ) -> None:
         """Report metrics at `step`; returns when training may go on."""
-        if self._released:
-            raise TrialReleased
-        plain = plain_metrics(metrics)
-        for metric in (self.setting.metric, *self.setting.further):
-            if metric in plain and not isinstance(plain[metric], (int, float)):
-                raise TypeError(f"metric {metric!r} must be a number; got {plain[metric]!r}")
-        self.step = step
-        if checkpoint is not None:
-            self.save(checkpoint)
-        self.messages.put(Report(self.job.trial, step, plain, time.time()))
-        while self.step >= self.until and not last:
-            self.messages.put(AtMilestone(self.job.trial))
-            self._verdict.acquire()
-            if self._released:
-                raise TrialReleased
+        self._report(step, plain_metrics(metrics), checkpoint, last)
 
     def load_checkpoint(self) -> dict[str, Any] | Path | None:
         """See `ray_hpo.get_checkpoint`. From here on steps count from the checkpoint's."""
         if self.job.checkpoint is None:
             return None
+        try:
+            loaded = self._store.load(self.job.checkpoint.path)
+        except (EOFError, pickle.UnpicklingError) as error:  # a power failure came before the disk had all of it
+            text = f"checkpoint at {self.job.checkpoint.step:g} is damaged ({error}): starts from nothing"
+            self.outbox.put(Notice(self.job.trial, text))
+            return None
         self.step = self.job.checkpoint.step
-        return self._store.load(self.job.checkpoint.path)
+        return loaded
 
     def checkpoint_is_due(self, metrics: Mapping[str, Any]) -> bool:
         """Whether a trainable that saves on demand should save with the report of `metrics`."""
@@ -129,9 +126,11 @@ class Session:
         try:
             path = self._store.save(self.job.trial, self.step, checkpoint)
         except OSError as error:
-            self.messages.put(Notice(self.job.trial, f"checkpoint at {self.step:g} could not be written: {error}"))
-        else:
-            self.messages.put(Saved(self.job.trial, Checkpoint(path, self.step)))
+            self._not_saved(self.step, error)
+            return
+        self._newest = path
+        self.outbox.put(Saved(self.job.trial, Checkpoint(path, self.step)))
+        _syncing().submit(self._sync, path, self.step)
 
     @property
     def asked_to_save(self) -> bool:
@@ -140,6 +139,8 @@ class Session:
 
     def context(self) -> Context:
         folder = self._store.trial_folder(self.job.trial)
+        with contextlib.suppress(OSError):  # a full disk is the trainable's business only if it writes there
+            folder.mkdir(parents=True, exist_ok=True)
         return Context(self.job.trial, self.job.config, self.until, self._store.folder.name, folder, self.job.seed)
 
     @property
@@ -151,12 +152,28 @@ class Session:
 
     def proceed(self, until: float) -> None:
         self.until = until
-        self._verdict.release()
+        self._verdict.put(None)
 
     def release(self) -> None:
         """The next, or the present, `report` raises `TrialReleased`."""
         self._released = True
-        self._verdict.release()
+        self._verdict.put(None)
+
+    def _report(self, step: float, plain: dict[str, Any], checkpoint: CheckpointLike | None, last: bool) -> None:
+        if self._released:
+            raise TrialReleased
+        for metric in (self.setting.metric, *self.setting.further):
+            if metric in plain and not isinstance(plain[metric], (int, float)):
+                raise TypeError(f"metric {metric!r} must be a number; got {plain[metric]!r}")
+        self.step = step
+        if checkpoint is not None:
+            self.save(checkpoint)
+        self.outbox.report(step, plain)
+        while self.step >= self.until and not last:
+            self.outbox.put_last(AtMilestone(self.job.trial))
+            self._verdict.get()
+            if self._released:
+                raise TrialReleased
 
     def next_step(self, metrics: Mapping[str, Any]) -> float:
         """The step of a report of `metrics` that would come now."""
@@ -166,6 +183,22 @@ class Session:
         if not isinstance(metrics.get(name), (int, float)):
             raise TypeError(f"fidelity {name!r} must be a number in every report; this one holds {sorted(metrics)}")
         return float(metrics[name])
+
+    def _sync(self, path: str, step: float) -> None:
+        if path == self._newest:  # else there is a newer one already, and this one is not needed any more
+            try:
+                self._store.sync(path)
+            except OSError as error:
+                self._not_saved(step, error)
+
+    def _not_saved(self, step: float, error: OSError) -> None:
+        self.outbox.put(Notice(self.job.trial, f"checkpoint at {step:g} could not be written: {error}"))
+
+
+@functools.cache
+def _syncing() -> ThreadPoolExecutor:
+    """The thread that waits for the disk while training goes on: half a second's delay now and then is usual."""
+    return ThreadPoolExecutor(1, "sync")
 
 
 def plain_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -207,6 +240,11 @@ def current() -> Session:
         raise RuntimeError(
             "report, get_checkpoint and get_context work only inside a trial: call tune_run on the trainable"
         )
+    return _current
+
+
+def running() -> Session | None:
+    """The session of the trial that runs in this process, if one does."""
     return _current
 
 

@@ -23,6 +23,19 @@ from strategies.models.gp import (
 
 
 @dataclass(frozen=True)
+class Baseline:
+    """The value at one point, for others to be compared with.
+
+    V: (n + q,) of it, see `Posterior.solve`.  weights: (n + q,) K^-1 k.  variance: what is left of it.
+    """
+
+    there: Embedded  # (1, .) scaled
+    V: Array
+    weights: Array
+    variance: float
+
+
+@dataclass(frozen=True)
 class Posterior:
     """The process given data, for fixed hyperparameters, and given where pending points are. Never changes.
 
@@ -43,7 +56,7 @@ class Posterior:
 
         hyper, empty = Hyper.of(theta, features), np.empty((0, 0))
         blank = cls(features, hyper, 0.0, data, empty, empty)
-        sites = blank._scaled(data)
+        sites = blank.scaled(data)
         K = blank._kernel(sites, sites)
         jitter, failed = JITTER, 1
         while failed:
@@ -52,9 +65,14 @@ class Posterior:
             jitter *= 100
         return cls(features, hyper, nugget, sites, factor, dpotrs(factor, y, lower=1)[0])
 
+    def scaled(self, points: Embedded) -> Embedded:
+        """Numbers and marks such that squared distances are what the kernel takes."""
+        numbers: Array = self.hyper.warped(points.numbers) * np.sqrt(5 * self.hyper.v)
+        return Embedded(numbers, points.marks * np.sqrt(self.hyper.w[self.features.groups]), points.rungs)
+
     def kernel(self, points: Embedded) -> Array:
         """(m, n + q) between the points and those of the process."""
-        return self._kernel(self._scaled(points), self.sites)
+        return self._kernel(self.scaled(points), self.sites)
 
     def solve(self, points: Embedded) -> tuple[Array, Array]:
         """(m,) means and (n + q, m) L^-1 k, whose squares add up to the variance that is explained."""
@@ -68,14 +86,21 @@ class Posterior:
         mean, V = self.solve(points)
         return mean, self._positive(self.prior_variance - np.einsum("ij,ij->j", V, V))
 
-    def spread(self, points: Embedded, V: Array, explained: Array, other: Embedded) -> Array:
-        """(m,) variances of the differences between the values at the points and at one other, (1, .).
+    def baseline(self, point: Embedded) -> Baseline:
+        """The value at a point (1, .)."""
+        from scipy.linalg.lapack import dtrtrs
+
+        (V,) = self.solve(point)[1].T
+        weights = dtrtrs(self.factor, V, lower=1, trans=1)[0]
+        return Baseline(self.scaled(point), V, weights, self.prior_variance - float(V @ V))
+
+    def spread(self, scaled: Embedded, V: Array, explained: Array, other: Baseline) -> Array:
+        """(m,) variances of the differences between the values at scaled points and the other one.
 
         V: from `solve`.  explained: (m,) the sums of its squares.
         """
-        (V_other,) = self.solve(other)[1].T
-        covariance = self._kernel(self._scaled(points), self._scaled(other))[:, 0] - V_other @ V
-        return self._positive(2 * (self.prior_variance - covariance) - explained - V_other @ V_other)
+        covariance = self._kernel(scaled, other.there)[:, 0] - other.V @ V
+        return self._positive(self.prior_variance - explained + other.variance - 2.0 * covariance)
 
     @property
     def prior_variance(self) -> float:
@@ -94,7 +119,7 @@ class Posterior:
         factor[size, :size] = V[:, 0]
         left = self.prior_variance + self.nugget - float(V[:, 0] @ V[:, 0])
         factor[size, size] = math.sqrt(max(left, self.nugget))
-        sites = self.sites.joined(self._scaled(point))
+        sites = self.sites.joined(self.scaled(point))
         return dataclasses.replace(self, sites=sites, factor=factor, alpha=np.append(self.alpha, 0.0))
 
     def aimed(self, y: Array) -> Posterior:
@@ -105,21 +130,21 @@ class Posterior:
         alpha, _ = dpotrs(np.asfortranarray(self.factor[:n, :n]), y, lower=1)
         return dataclasses.replace(self, alpha=np.append(alpha, np.zeros(len(self.factor) - n)))
 
-    def one_more(self, points: Embedded, V: Array) -> Array:
-        """(1, m) the last row of what `solve` gives for the points, from the rows V above it."""
+    def one_more(self, scaled: Embedded, V: Array) -> Array:
+        """(m,) the last row of what `solve` gives for scaled points, from the rows V above it."""
         row = self.factor[-1]
-        k = self._kernel(self._scaled(points), self.sites.only(slice(-1, None)))[:, 0]
+        k = self._kernel(scaled, self.sites.only(slice(-1, None)))[:, 0]
         added: Array = (k - row[:-1] @ V) / row[-1]
-        return added[None, :]
+        return added
 
-    def gradients(self, points: Embedded, other: Embedded | None = None) -> tuple[Array, Array, Array, Array]:
+    def gradients(self, points: Embedded, other: Baseline | None = None) -> tuple[Array, Array, Array, Array]:
         """(m,) means at the points, their variances, and the derivatives of both by the (unwarped) numbers, (m, D).
 
-        other: (1, .) a point; then the variances are those of the differences to its value, as of `spread`.
+        other: a value; then the variances are those of the differences to it, as of `spread`.
         """
         from scipy.linalg.lapack import dpotrs
 
-        scaled = self._scaled(points)
+        scaled = self.scaled(points)
         value, slope = matern(squared_distances(scaled.numbers, self.sites.numbers))
         factor = self._factor(scaled, self.sites)
         k, slope = self._shifted(value * factor, scaled, self.sites), slope * factor * 2.0
@@ -134,16 +159,13 @@ class Posterior:
         variance = self.prior_variance - np.einsum("ij,ji->i", k, beta)
         weights, by_other = -2.0 * beta.T, np.zeros_like(points.numbers)
         if other is not None:
-            # The covariance with the other value is a weighted sum of kernels too: with all sites, and with that point.
-            there = self._scaled(other)
-            k_other = self._kernel(there, self.sites)
-            to_other = dpotrs(self.factor, k_other.T, lower=1)[0][:, 0]
-            value, slope_other = matern(squared_distances(scaled.numbers, there.numbers))
-            factor = self._factor(scaled, there)
-            covariance = self._shifted(value * factor, scaled, there)[:, 0] - k @ to_other
-            variance += self.prior_variance - float(k_other[0] @ to_other) - 2.0 * covariance
-            weights += 2.0 * to_other
-            by_other = by_numbers(-4.0 * slope_other * factor, there.numbers)
+            # The covariance with the other value is a weighted sum of kernels: with all sites, and with that point.
+            value, slope_other = matern(squared_distances(scaled.numbers, other.there.numbers))
+            factor = self._factor(scaled, other.there)
+            covariance = self._shifted(value * factor, scaled, other.there)[:, 0] - k @ other.weights
+            variance += other.variance - 2.0 * covariance
+            weights += 2.0 * other.weights
+            by_other = by_numbers(-4.0 * slope_other * factor, other.there.numbers)
         by_sites = by_numbers(slope * weights, self.sites.numbers)
         mean_slope = by_numbers(slope * self.alpha, self.sites.numbers)
         return k @ self.alpha, self._positive(variance), mean_slope, by_sites + by_other
@@ -170,8 +192,3 @@ class Posterior:
         """Variances (m,) that are never nothing."""
         left: Array = np.maximum(variance, LEAST_VARIANCE * self.hyper.signal)
         return left
-
-    def _scaled(self, points: Embedded) -> Embedded:
-        """Numbers and marks such that squared distances are what the kernel takes."""
-        numbers: Array = self.hyper.warped(points.numbers) * np.sqrt(5 * self.hyper.v)
-        return Embedded(numbers, points.marks * np.sqrt(self.hyper.w[self.features.groups]), points.rungs)

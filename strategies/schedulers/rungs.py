@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 from strategies.errors import InvalidInput
 
@@ -59,7 +59,14 @@ class Fidelity:
         Counted from the top, as Hyperband does (Li et al. 2018, algorithm 1): the last is `max_budget` itself and the
         first may lie above `min_budget`. Rounded where the fidelity is whole.
         """
-        return _ladder(self, eta)
+        ladder = self._ladders.get(eta)
+        if ladder is None:
+            ladder = self._ladders[eta] = _ladder(self, eta)
+        return ladder
+
+    @cached_property
+    def _ladders(self) -> dict[int, tuple[float, ...]]:
+        return {}  # asked for several times at every decision
 
     def evenly(self, interval: float | None) -> tuple[float, ...]:
         """Milestones at the multiples of `interval` from `min_budget` on, and at `max_budget`.
@@ -80,7 +87,6 @@ def _evenly(fidelity: Fidelity, interval: float | None) -> tuple[float, ...]:
     return (*sorted({m for m in milestones if fidelity.min_budget <= m < last * (1 - 1e-9)}), last)
 
 
-@cache  # asked for at every decision
 def _ladder(fidelity: Fidelity, eta: int) -> tuple[float, ...]:
     if math.isinf(fidelity.max_budget):
         return (math.inf,)

@@ -34,7 +34,6 @@ from strategies.searchers.terrain import Terrain
 
 MAX_PENDING = 64  # so many pending points always enter the model, and up to twice as many
 REFIT_BITS = 5  # with 2^k results or more, hyperparameters are refitted at every 2^(k + 1 - REFIT_BITS) more
-ASCENTS = 3  # how many candidates local search starts from
 TRADEOFF = 4  # what sets the draws of trade-offs apart from those of suggestions
 
 
@@ -66,15 +65,15 @@ class GP(Searcher):
     What is on a plateau with a known configuration is not suggested (`strategies.models.plateaus`).
 
     num_startup: results that are needed; before, configurations are those of the Sobol sequence.
-    random_fraction: the least chance that a suggestion is drawn at random, if there are several fidelities: low ones
-    mislead.
+    random_fraction: the chance that a suggestion is drawn at random, if there are several fidelities: low ones mislead,
+        and good regions that no result hints at are found in no other way.
     max_points: results that enter the model at most.
     """
 
     name: ClassVar[str] = "gp"
 
     num_startup: int = 5
-    random_fraction: float = 0.1
+    random_fraction: float = 0.25
     max_points: int = 300
 
     def __post_init__(self) -> None:
@@ -90,8 +89,8 @@ class GP(Searcher):
         rng = context.rng()
         row: Array | None = None
         if not (model.terrain.features.graded and rng.random() < self.random_fraction):
-            ranked = model.ranked()
-            row = model.terrain.first_new(np.concatenate([model.improved(ranked[:ASCENTS], rng), ranked]), history.X)
+            rows = model.improved(model.ranked(), rng)
+            row = model.terrain.first_new(rows, history.X)
         if row is None:  # all of a small space has been tried, or is on a plateau, or chance wills it
             row = space.sample(rng, 1)[0]
         return row

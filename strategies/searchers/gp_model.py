@@ -6,14 +6,16 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from strategies.growing import Stack
 from strategies.history import Array
 from strategies.models.acquisition import log_ei, log_ei_gradient
 from strategies.models.gp import Embedded, Mask
 from strategies.models.plateaus import Plateaus
-from strategies.models.posterior import Posterior
+from strategies.models.posterior import Baseline, Posterior
 from strategies.searchers.feasibility import Feasibility
 from strategies.searchers.terrain import Terrain
 
@@ -21,7 +23,9 @@ RANDOM = 1000  # candidates from the whole space
 NEAR = 100  # at each scale, candidates near the best results
 TOP = 5  # how many results count as the best ones
 STEPS = 40  # that local search tries at each scale
-PRECISE = 8  # pending points, from which on it is short
+ASCENTS = 3  # how many candidates it starts from
+FEW = 8  # pending points, from which on there is none
+LONG, SHORT = 30, 10  # iterations along the gradient, without pending points and with some
 SCALES = (0.2, 0.05, 0.01)  # of steps from one candidate to the next, in the unit cube
 
 
@@ -29,15 +33,16 @@ SCALES = (0.2, 0.05, 0.01)  # of steps from one candidate to the next, in the un
 class Candidates:
     """Configurations to choose from, m of them, and what is known of them on the rung on which values count.
 
-    mean: (m,) expected there.  V and explained: see `Posterior.solve` and `spread`.
+    scaled: as the process sees them.  mean: (m,) expected there.  V and explained: see `Posterior.solve` and `spread`.
     log_feasible: (m,) logarithms of the probability that they meet the constraints; 0 without any.
     covered: (m,) which of them are on a known plateau.
     """
 
     rows: Array  # (m, columns)
     points: Embedded
+    scaled: Embedded
     mean: Array
-    V: Array
+    V: Stack
     explained: Array
     log_feasible: Array
     covered: Mask
@@ -90,7 +95,9 @@ class Model:
         mean, V = posterior.solve(points)
         log_feasible = feasibility.log_probability(points) if feasibility else np.zeros(len(rows))
         explained = np.einsum("ij,ij->j", V, V)
-        candidates = Candidates(rows, points, mean, V, explained, log_feasible, plateaus.cover(points))
+        candidates = Candidates(
+            rows, points, posterior.scaled(points), mean, Stack(V), explained, log_feasible, plateaus.cover(points)
+        )
         best, incumbent = float(expected.min()), terrain.embed(ranked[:1], goal)
         return cls(terrain, goal, posterior, feasibility, plateaus, tried, best, incumbent, candidates)
 
@@ -108,19 +115,19 @@ class Model:
             posterior=posterior,
             best=float(expected[first]),
             incumbent=there.only(slice(first, first + 1)),
-            candidates=dataclasses.replace(self.candidates, mean=self.candidates.V[:n].T @ white),
+            candidates=dataclasses.replace(self.candidates, mean=white @ self.candidates.V.view[:n]),
         )
 
     def believing(self, number: int, row: Array, rung: float) -> Model:
         """The model with one more pending trial of the configuration `row` (columns,)."""
         posterior, known = self.posterior.believing(self.terrain.embed(row[None, :], rung)), self.candidates
-        last = posterior.one_more(known.points, known.V)
+        last = posterior.one_more(known.scaled, known.V.view)
         there = self.terrain.embed(row[None, :], self.goal)
         expected = float(_expected(posterior, self.feasibility, there)[0])
         candidates = dataclasses.replace(
             known,
-            V=np.concatenate([known.V, last]),
-            explained=known.explained + np.square(last[0]),
+            V=known.V.plus(last),
+            explained=known.explained + np.square(last),
             covered=known.covered | Plateaus(self.plateaus.radius, there).cover(known.points),
         )
         return dataclasses.replace(
@@ -134,10 +141,15 @@ class Model:
             believed=(*self.believed, (number, rung)),
         )
 
+    @cached_property
+    def baseline(self) -> Baseline:
+        """The incumbent's value."""
+        return self.posterior.baseline(self.incumbent)
+
     def ranked(self) -> Array:
         """The candidates that are on no known plateau, best first."""
         known = self.candidates
-        scores = self._improvement(known.points, known.mean, known.V, known.explained) + known.log_feasible
+        scores = self._improvement(known.scaled, known.mean, known.V.view, known.explained) + known.log_feasible
         order = np.argsort(-scores, kind="stable")
         ranked: Array = known.rows[order[~known.covered[order]]]
         return ranked
@@ -146,33 +158,40 @@ class Model:
         """(1, columns) the first of the best rows (m, columns), those on known plateaus last."""
         points = self.terrain.embed(rows, self.goal)
         mean, V = self.posterior.solve(points)
-        scores = self._improvement(points, mean, V, np.einsum("ij,ij->j", V, V))
+        scores = self._improvement(self.posterior.scaled(points), mean, V, np.einsum("ij,ij->j", V, V))
         if self.feasibility:
             scores = scores + self.feasibility.log_probability(points)
         return rows[[int(np.argmax(np.where(self.plateaus.cover(points), -np.inf, scores)))]]
 
-    def _improvement(self, points: Embedded, mean: Array, V: Array, explained: Array) -> Array:
+    def _improvement(self, scaled: Embedded, mean: Array, V: Array, explained: Array) -> Array:
         """(m,) the logarithm of what is expected; without anything to improve on all are alike."""
         if math.isinf(self.best):
             return np.zeros_like(mean)
-        return log_ei(mean, self.posterior.spread(points, V, explained, self.incumbent), self.best)
+        return log_ei(mean, self.posterior.spread(scaled, V, explained, self.baseline), self.best)
 
     def improved(self, rows: Array, rng: np.random.Generator) -> Array:
-        """(1, columns) the best that local search finds from rows (k, columns); none from none.
+        """(k, columns) rows, and before them the best that local search finds from them, if it does search.
 
-        Where many suggestions are asked for at once, precision is in vain, and the search is short.
+        The more suggestions are asked for at once, the more precision is in vain: with few pending trials the search is
+        short, with many there is none.
         """
-        if not len(rows):
+        if not len(rows) or len(self.believed) >= FEW:
             return rows
-        precise = len(self.believed) < PRECISE
-        best = self.best_of(np.concatenate([rows, self.ascended(rows)]) if precise else rows)
-        for scale in SCALES if precise else SCALES[1:2]:
+        alone = not self.believed
+        best = self.best_of(
+            np.concatenate([rows[:ASCENTS], self.ascended(rows[:ASCENTS], LONG)]) if alone else rows[:1]
+        )
+        for scale in SCALES:
             near = self.terrain.neighbours(np.repeat(best, STEPS, axis=0), scale, rng)
             best = self.best_of(np.concatenate([best, near]))
-        return self.best_of(np.concatenate([best, self.ascended(best)])) if precise else best
+        best = self.best_of(np.concatenate([best, self.ascended(best, LONG if alone else SHORT)]))
+        return np.concatenate([best, rows])
 
-    def ascended(self, rows: Array) -> Array:
-        """Allowed rows at local maxima of log EI over the continuous columns, from rows (k, columns); maybe fewer."""
+    def ascended(self, rows: Array, most: int) -> Array:
+        """Allowed rows near local maxima of log EI over the continuous columns, from rows (k, columns); maybe fewer.
+
+        most: iterations.
+        """
         from scipy.optimize import minimize
 
         columns = self.terrain.number_columns
@@ -185,7 +204,7 @@ class Model:
             numbers[free] = x
             points, values, gradient = Embedded(numbers, marks, rungs), np.zeros(1), np.zeros_like(numbers)
             if math.isfinite(self.best):
-                mean, spread, slope, spread_slope = self.posterior.gradients(points, self.incumbent)
+                mean, spread, slope, spread_slope = self.posterior.gradients(points, self.baseline)
                 values, by_mean, by_spread = log_ei_gradient(mean, spread, self.best)
                 gradient = by_mean[:, None] * slope + by_spread[:, None] * spread_slope
             if self.feasibility:
@@ -195,7 +214,7 @@ class Model:
 
         start = numbers[free]
         found = minimize(
-            loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, 1.0)] * len(start), options={"maxiter": 30}
+            loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, 1.0)] * len(start), options={"maxiter": most}
         )
         values = rows[:, columns]
         values[free] = found.x

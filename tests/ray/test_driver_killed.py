@@ -49,7 +49,7 @@ def at_work(process: subprocess.Popen[bytes], folder: Path, sessions: int, repor
         assert process.poll() is None, f"the driver ended before report {reports}"
         return (
             count(folder, "SELECT COUNT(*) FROM events WHERE kind = 'session'") >= sessions
-            and count(folder, "SELECT COUNT(*) FROM reports") >= reports
+            and count(folder, "SELECT COALESCE(SUM(count), 0) FROM reports") >= reports
         )
 
     return condition

@@ -16,6 +16,7 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-u
 
 def train(config: dict[str, Any]) -> None:
     seed = get_context().seed
+    print("seed", seed)
     for epoch in range(1, 4):
         report({"loss": config["x"] + seed / 2**31 + 1 / epoch, "seed": seed})
 

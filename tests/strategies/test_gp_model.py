@@ -120,7 +120,7 @@ def test_gradient_of_the_loss(features: Features, seed: int) -> None:
 
 def spread(posterior: Posterior, at: Embedded, other: Embedded) -> Array:
     V = posterior.solve(at)[1]
-    return posterior.spread(at, V, (V * V).sum(axis=0), other)
+    return posterior.spread(posterior.scaled(at), V, (V * V).sum(axis=0), posterior.baseline(other))
 
 
 @ALL
@@ -143,7 +143,7 @@ def test_gradients_of_the_posterior(features: Features) -> None:
     posterior = Posterior.of(features, some_theta(features), embed(features, Z), y)
     posterior = posterior.believing(embed(features, points(features, 1, 5)))
     at, other = embed(features, points(features, 6, 1)), embed(features, points(features, 1, 7))
-    mean, variance, by_mean, by_variance = posterior.gradients(at, other)
+    mean, variance, by_mean, by_variance = posterior.gradients(at, posterior.baseline(other))
     np.testing.assert_allclose((mean, variance), (posterior.predict(at)[0], spread(posterior, at, other)), atol=1e-9)
     for j, e in enumerate(1e-6 * np.eye(features.n_numbers)):
         up, down = (at._replace(numbers=at.numbers + sign * e) for sign in (1, -1))
@@ -161,7 +161,7 @@ def test_belief_is_the_posterior_of_what_was_expected() -> None:
     mean, V = before.solve(embedded)
     for row in pending:
         after = after.believing(embed(MIXED, row[None, :]))
-        V = np.concatenate([V, after.one_more(embedded, V)])
+        V = np.vstack([V, after.one_more(after.scaled(embedded), V)])
     expected = before.predict(embed(MIXED, pending))[0]
     anew = Posterior.of(MIXED, theta, embed(MIXED, np.concatenate([Z, pending])), np.append(y, expected))
     np.testing.assert_allclose(after.predict(embedded), anew.predict(embedded), atol=1e-6)

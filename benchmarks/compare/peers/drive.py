@@ -9,7 +9,8 @@ import time
 from benchmarks.compare.peers.base import Peer, Training
 from benchmarks.compare.task import Task, without_inactive
 from ray_hpo.executors.simulated import SimulatedExecutor
-from ray_hpo.messages import Checkpoint, Job, Report
+from ray_hpo.messages import Checkpoint, Job
+from ray_hpo.reports import Reports
 
 MOST_TRAININGS = 20_000  # whatever the clock says
 
@@ -53,7 +54,7 @@ def drive(
             if executor.now() > limit:
                 return seconds
             for message in messages:
-                if isinstance(message, Report):
+                if isinstance(message, Reports):
                     training, key = running.pop(message.trial)
                     trained[key] = max(trained[key], message.step)
                     executor.release(message.trial)

@@ -18,6 +18,9 @@ from ray_hpo.worker.session import Setting
 
 MAX_FAILED_STARTS = 5  # with no worker up, before the experiment is given up
 RESIZE_SECONDS = 5.0  # how often the pool is fitted to the nodes that are alive
+WINDOW_SECONDS = (0.05, 0.5)  # the shortest and the longest time that reports wait for others to travel with
+WINDOW_OF_WORKER = 0.0025  # a window is as long as the pool is large, so that the driver can keep up with all workers
+FEW = 32  # workers of which the first answer is waited for; of more, all answers that are there are taken at once
 
 
 class RayExecutor:
@@ -47,13 +50,17 @@ class RayExecutor:
         self._trainable = ray.put(trainable)
         self._setting = setting
         self._workers: list[WorkerHandle] = []
+        self._idle: list[WorkerHandle] = []  # the one that was busy last is the first to be busy again
+        self._given_back: list[WorkerHandle] = []  # since the last poll
+        self._running: dict[int, WorkerHandle] = {}  # by trial
+        self._answers: dict[Any, WorkerHandle] = {}  # what is waited for
         self._resized = 0.0
         self._failed_starts = 0
         self._resize()
 
     @property
     def free(self) -> int:
-        return sum(worker.idle for worker in self._workers)
+        return len(self._idle)
 
     @property
     def slots(self) -> int:
@@ -63,56 +70,78 @@ class RayExecutor:
         return time.time()
 
     def launch(self, job: Job) -> None:
-        next(worker for worker in self._workers if worker.idle).run(job)
+        worker = self._idle.pop()
+        worker.run(job, self._window)
+        self._running[job.trial] = worker
+        self._answers[worker.answer] = worker
 
     def proceed(self, trial: int, until: float) -> None:
-        self._worker_of(trial).proceed(until)
+        worker = self._running[trial]
+        worker.proceed(until, self._window)
+        self._answers[worker.answer] = worker
 
     def release(self, trial: int) -> None:
-        worker = self._worker_of(trial)
-        if self._isolate:
-            self._replace(worker)
-        else:
-            worker.release()
+        self._give_back(self._running.pop(trial))
 
     def poll(self, timeout: float) -> Sequence[Message]:
         timeout = min(timeout, POLL_SECONDS)
         if time.monotonic() - self._resized > RESIZE_SECONDS:
             self._resize()
-        waiting = {worker.waitable: worker for worker in self._workers if worker.waitable is not None}
-        if not waiting:
+        for worker in self._given_back:
+            if worker.idle:
+                worker.free_memory()
+        self._given_back.clear()
+        if not self._answers:
             time.sleep(timeout)
             return []
-        ready, _ = ray.wait(list(waiting), num_returns=1, timeout=timeout, fetch_local=False)
-        if ready and len(waiting) > 1:
-            ready, _ = ray.wait(list(waiting), num_returns=len(waiting), timeout=0, fetch_local=False)
+        waiting = list(self._answers)
+        ready, _ = ray.wait(waiting, num_returns=1, timeout=timeout, fetch_local=False)
+        if ready and len(waiting) > FEW:
+            ready, _ = ray.wait(waiting, num_returns=len(waiting), timeout=0, fetch_local=False)
         messages: list[Message] = []
-        for waitable in ready:
-            messages += self._receive(waiting[waitable])
+        for answer in ready:
+            messages += self._receive(self._answers.pop(answer))
         return messages
 
     def shutdown(self) -> None:
         for worker in self._workers:
             worker.kill()
-        self._workers.clear()
+        for workers in (self._workers, self._idle, self._given_back, self._running, self._answers):
+            workers.clear()
+
+    @property
+    def _window(self) -> float:
+        shortest, longest = WINDOW_SECONDS
+        return min(max(shortest, WINDOW_OF_WORKER * len(self._workers)), longest)
 
     def _receive(self, worker: WorkerHandle) -> list[Message]:
+        was_up, trial = worker.up, worker.trial
         try:
-            batch = worker.receive()
+            messages = worker.receive(self._window)
         except WorkerLost as lost:
-            if not worker.up:
+            if not was_up:
                 self._failed_start(worker, lost)
                 return []
             self._replace(worker)
-            return [] if worker.trial is None else [Crashed(worker.trial, "infra", str(lost))]
-        last = batch[-1] if batch else None
-        if isinstance(last, Crashed):
+            return [] if trial is None else [Crashed(trial, "infra", str(lost))]
+        if worker.answer is not None:
+            self._answers[worker.answer] = worker
+        elif not was_up:
+            self._idle.append(worker)
+        elif isinstance(messages[-1], Crashed):
             self._replace(worker)
-        elif isinstance(last, Ended):
-            worker.release()
-            if self._isolate:
-                self._replace(worker)
-        return batch
+        elif isinstance(messages[-1], Ended):
+            del self._running[messages[-1].trial]
+            self._give_back(worker)
+        return messages
+
+    def _give_back(self, worker: WorkerHandle) -> None:
+        if self._isolate:
+            self._replace(worker)
+            return
+        worker.give_back()
+        self._idle.append(worker)
+        self._given_back.append(worker)
 
     def _failed_start(self, worker: WorkerHandle, lost: WorkerLost) -> None:
         """One can be a lost node: the next `_resize` tries again. Many, and no worker up, are a broken trainable."""
@@ -126,13 +155,12 @@ class RayExecutor:
         if not self._workers:
             self._resize()
 
-    def _worker_of(self, trial: int) -> WorkerHandle:
-        return next(worker for worker in self._workers if worker.trial == trial)
-
     def _replace(self, worker: WorkerHandle) -> None:
         """Whatever state the process is in, a fresh one takes its place."""
         worker.kill()
         self._workers.remove(worker)
+        if worker.trial is not None:
+            self._running.pop(worker.trial, None)
         self._resize()
 
     def _resize(self) -> None:
@@ -142,4 +170,6 @@ class RayExecutor:
         if self._max_concurrent is not None:
             wanted = min(wanted, self._max_concurrent)
         for _ in range(len(self._workers), wanted):
-            self._workers.append(WorkerHandle(self._actor_class.remote(self._trainable, self._setting)))
+            worker = WorkerHandle(self._actor_class.remote(self._trainable, self._setting))
+            self._workers.append(worker)
+            self._answers[worker.answer] = worker

@@ -1,13 +1,15 @@
-"""The driver's end of one worker: its actor, what it is doing, and the stream of its messages."""
+"""The driver's end of one worker: its actor, what it is doing, and what it is to answer."""
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import ray
 from ray.exceptions import RayError, RayTaskError
 
 from ray_hpo.messages import Job, Message
+from ray_hpo.worker.runner import is_last
 
 
 class WorkerLost(Exception):
@@ -17,49 +19,56 @@ class WorkerLost(Exception):
 class WorkerHandle:
     """A worker that starts, then is idle or has a trial.
 
-    waitable: what `ray.wait` can wait for: the answer that it is up, or the stream of the trial that runs; None while
-    it is idle or its trial waits for a verdict.
+    answer: what `ray.wait` can wait for: that it is up, or the next messages of the trial that runs; None while it is
+    idle or its trial waits for a verdict.
     """
 
     def __init__(self, actor: Any) -> None:
         self.actor = actor
         self.trial: int | None = None
         self.up = False
-        self.waitable: Any = actor.ready.remote()
+        self.answer: Any = actor.ready.remote()
+        self._holds = False  # whether a trial that gave it back is still to be ended
 
     @property
     def idle(self) -> bool:
         return self.up and self.trial is None
 
-    def run(self, job: Job) -> None:
-        self.trial = job.trial
-        self.waitable = self.actor.run.remote(job)
+    def run(self, job: Job, window: float) -> None:
+        """The trial before, if it still holds memory, is ended first."""
+        self.trial, self._holds = job.trial, False
+        self.answer = self.actor.run.remote(pickle.dumps((job, window), pickle.HIGHEST_PROTOCOL))
 
-    def proceed(self, until: float) -> None:
-        self.waitable = self.actor.proceed.remote(until)
+    def proceed(self, until: float, window: float) -> None:
+        self.answer = self.actor.proceed.remote(until, window)
 
-    def release(self) -> None:
-        self.trial = None
-        self.actor.release.remote()
+    def give_back(self) -> None:
+        """Its trial is over, or paused: another one may have it."""
+        self.trial, self._holds = None, True
 
-    def receive(self) -> list[Message]:
-        """The next batch of a `waitable` that is ready; empty when the worker is up, or its stream has ended.
+    def free_memory(self) -> None:
+        """No other trial has come: end the last one on its worker, and free what it holds."""
+        if self._holds:
+            self._holds = False
+            self.actor.release.remote()
+
+    def receive(self, window: float) -> list[Message]:
+        """The messages of an `answer` that is there; maybe none, and none when the worker is up.
 
         Raises:
-            WorkerLost: the batch never comes.
+            WorkerLost: the answer never comes.
         """
         try:
-            if not self.up:
-                ray.get(self.waitable)
-                self.up, self.waitable = True, None
-                return []
-            batch: list[Message] = ray.get(next(self.waitable))
-        except StopIteration:
-            self.waitable = None
-            return []
+            answer = ray.get(self.answer)
         except RayError as error:
             raise WorkerLost(_cause(error)) from error
-        return batch
+        if not self.up:
+            self.up, self.answer = True, None
+            return []
+        messages: list[Message] = pickle.loads(answer)
+        over = bool(messages) and is_last(messages[-1])
+        self.answer = None if over else self.actor.more.remote(window)
+        return messages
 
     def kill(self) -> None:
         ray.kill(self.actor)
