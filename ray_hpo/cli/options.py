@@ -106,6 +106,9 @@ class SweepOptions:
     gpu: Annotated[float | None, _option("GPUs of one trial; 0.5 shares one.", _TRIALS)] = None
     max_concurrent: Annotated[int | None, _option("The most trials at a time.", _TRIALS)] = None
     max_failures: Annotated[int | None, _option("How often a trial that failed is tried again.", _TRIALS)] = None
+    keep_checkpoints: Annotated[
+        int | None, _option("Keep the checkpoints of so many completed trials, the best (default all).", _TRIALS)
+    ] = None
     shell: Annotated[bool, _option("The command is one line for /bin/sh.", _TRIALS, "--shell")] = False
     folder: Annotated[str | None, _option("Where the command runs (default: here).", _TRIALS)] = None
     grace: Annotated[float | None, _option("Seconds from SIGTERM to SIGKILL (default 10).", _TRIALS)] = None
