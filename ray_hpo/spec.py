@@ -35,6 +35,7 @@ class Spec:
     verify_top, verify_seeds: how many of the best to train again, and how often each; see verification.py.
     keep_checkpoints: of how many completed trials, the best, the last checkpoint is kept; None: of all.
     metric, mode, constraints: as in `tune_run`; together they are the `goals`.
+    gpu_hours, cost, price_per_hour, patience: see `Budget`.
     verifies: in a verification the search's trials whose configurations these are, in turn.
     """
 
@@ -54,7 +55,7 @@ class Spec:
     max_failures: int
     isolate: bool
     seed: int
-    trainable: Mapping[str, str] | None
+    trainable: Mapping[str, Any] | None
     resumable: bool
     points_to_evaluate: Sequence[Mapping[str, Any]] = ()
     warm_start: Sequence[str] = ()
@@ -62,6 +63,10 @@ class Spec:
     verify_top: int = 0
     verify_seeds: int = 5
     verifies: Sequence[int] = ()
+    gpu_hours: float | None = None
+    cost: float | None = None
+    price_per_hour: float | None = None
+    patience: int | None = None
     keep_checkpoints: int | None = None
     constraints: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
@@ -83,7 +88,7 @@ class Spec:
             )
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise InvalidInput(f"seed must be a whole number of at least 0; got seed={self.seed!r}")
-        for field in ("num_trials", "max_concurrent"):
+        for field in ("num_trials", "max_concurrent", "patience"):
             _check_count(field, getattr(self, field), least=1)
         for field in ("max_failures", "verify_top"):
             _check_count(field, getattr(self, field), least=0)
@@ -113,6 +118,13 @@ class Spec:
                 )
             if not self.total_budget >= self.algo.rungs(fidelity)[0]:
                 raise InvalidInput(f"total_budget={self.total_budget} is not enough for one trial to report")
+
+        for field in ("gpu_hours", "cost", "price_per_hour"):
+            _check_positive(field, getattr(self, field))
+        if self.gpu_hours is not None and not self.resources.get("GPU"):
+            raise InvalidInput(f"gpu_hours={self.gpu_hours:g} needs trials with GPUs, as in resources={{'gpu': 1}}")
+        if self.cost is not None and self.price_per_hour is None:
+            raise InvalidInput(f"cost={self.cost:g} needs price_per_hour, of a GPU, or of a trial's worker without one")
 
     def problem(self) -> Problem:
         """What the strategy is to solve."""
@@ -184,6 +196,13 @@ def _seconds(text: float | str) -> float:
     if not parts or re.sub(r"(\d+(?:\.\d+)?)\s*([smhd])", "", str(text)).strip():
         return math.nan
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def _check_positive(field: str, value: float | None) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        raise InvalidInput(f"{field} must be a number above 0; got {field}={value!r}")
 
 
 def _check_count(field: str, value: int | None, least: int) -> None:

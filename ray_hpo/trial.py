@@ -117,6 +117,8 @@ class Experiment:
         self.closed = ""  # why the last session ended; empty while it runs, or after a crash
         self.elapsed = 0.0  # seconds of all sessions
         self.granted = 0.0  # units of fidelity handed out to trials
+        self.in_vain = 0  # trials that have ended since the best became better
+        self._improved = -1  # the trial that last became the best, or one of the front
         self._last_time: float | None = None
         self._front = Front(self.goals)
         self._kept: list[Trial] = []  # completed trials that keep their checkpoints
@@ -206,6 +208,15 @@ class Experiment:
             return self.elapsed
         return self.elapsed + time - self._last_time
 
+    def worker_seconds(self, time: float) -> float:
+        """Seconds that trials have been on workers up to `time`, all together."""
+        return sum(t.seconds + (max(0.0, time - t.begun) if t.state == "running" else 0.0) for t in self.trials)
+
+    @property
+    def last_time(self) -> float:
+        """When something was last heard of: time of the executor's clock; 0 before the beginning."""
+        return max((time for t in self.trials for time, _ in t.decisions[-1:]), default=0.0)
+
     def tick(self, time: float) -> None:
         """Time passed while a driver was at work."""
         self.elapsed = self.elapsed_at(time)
@@ -289,6 +300,7 @@ class Experiment:
                 if self.copies:
                     row.at_milestone = self._refer(row.at_milestone, row.checkpoint)
             case Failed():
+                self.in_vain += row.number != self._improved
                 self._leave(row, "failed", time)
                 row.why = row.error
                 row.at_milestone = self._refer(row.at_milestone, None)
@@ -297,6 +309,7 @@ class Experiment:
             case Pause():
                 self._leave(row, "paused", time)
             case Stop():
+                self.in_vain += row.number != self._improved
                 self._leave(row, "completed" if row.until >= self.max_budget else "stopped", time)
                 row.at_milestone = self._refer(row.at_milestone, None)
                 if row.state == "stopped":  # it will not be needed again, and disks fill up
@@ -363,6 +376,8 @@ class Experiment:
             self._best_is_known = self._best_is_known and self._best is not row
         elif self._best is None or self._standing(row) < self._standing(self._best):
             self._best = row
+        if (row is self._best and self._best_is_known) or (self.goals.several and row in self._front.trials):
+            self._improved, self.in_vain = row.number, 0
 
     def _runtime(self, time: float, kind: str, row: Trial, body: Mapping[str, Any]) -> None:
         match kind:

@@ -118,6 +118,7 @@ class AshaStopping(_Asynchronous):
     """
 
     name: ClassVar[str] = "asha_stopping"
+    pauses: ClassVar[bool] = False
 
     def next(self, table: TrialTable, fidelity: Fidelity) -> Next:
         paused = take_up(table, self.rungs(fidelity))

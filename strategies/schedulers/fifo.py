@@ -16,6 +16,7 @@ class Fifo(Scheduler):
     """No early stopping. Without a `max_budget` a trial runs until it ends by itself."""
 
     name: ClassVar[str] = "fifo"
+    pauses: ClassVar[bool] = False
     early_stopping: ClassVar[bool] = False
 
     def next(self, table: TrialTable, fidelity: Fidelity) -> Next:

@@ -27,6 +27,7 @@ class MedianStopping(Scheduler):
     """
 
     name: ClassVar[str] = "median_stopping"
+    pauses: ClassVar[bool] = False
 
     interval: float | None = None
     grace_period: float = 0.0
