@@ -14,7 +14,7 @@ install: .venv/.installed
 # and gives the same results with NumPy 2.
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,cmaes,bench,dev]' Pyro4 serpent statsmodels
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,cmaes,bench,examples,dev]' Pyro4 serpent statsmodels
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps hpbandster==0.7.4 DEHB==0.1.2
 	touch $@
 
@@ -34,7 +34,8 @@ format: install
 	$(BIN)/ruff check --fix .
 
 bench: install
-	$(BIN)/python -m benchmarks.overhead
+	$(BIN)/python -m benchmarks.overhead --quick
+	$(BIN)/python -m benchmarks.growth --quick
 	$(BIN)/python -m benchmarks.suggest --repeats 5
 	$(BIN)/python -m benchmarks.compare --seeds 3 --jobs 2 --peers optuna_tpe_hyperband,dehb
 

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from strategies.searchers.sobol import Sobol as Sobol
     from strategies.searchers.tpe import TPE as TPE
 
+    from ray_hpo.command.command import Command as Command
     from ray_hpo.errors import (
         ExperimentLocked as ExperimentLocked,
         InvalidInput as InvalidInput,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
         MetricMissing as MetricMissing,
         RayHpoError as RayHpoError,
     )
+    from ray_hpo.plan import Plan as Plan
     from ray_hpo.results import Result as Result, load as load
     from ray_hpo.simulation import simulate as simulate
     from ray_hpo.trial import Trial as Trial
@@ -91,7 +93,9 @@ _PUBLIC = {
     "strategies.searchers.random": "Random",
     "strategies.searchers.sobol": "Sobol",
     "strategies.searchers.tpe": "TPE",
+    "ray_hpo.command.command": "Command",
     "ray_hpo.errors": "ExperimentLocked InvalidInput JournalError MetricMissing RayHpoError",
+    "ray_hpo.plan": "Plan",
     "ray_hpo.results": "Result load",
     "ray_hpo.simulation": "simulate",
     "ray_hpo.trial": "Trial",

@@ -22,7 +22,7 @@ from strategies.actions import (
 from strategies.strategy import Strategy
 
 from ray_hpo.budget import Budget
-from ray_hpo.errors import MetricMissing
+from ray_hpo.errors import MetricMissing, near_matches
 from ray_hpo.executors.base import Executor
 from ray_hpo.foresight import Foresight
 from ray_hpo.journal.journal import Event, Writer
@@ -30,6 +30,7 @@ from ray_hpo.messages import AtMilestone, Crashed, Ended, Job, Message, Notice, 
 from ray_hpo.reports import Reports
 from ray_hpo.trial import Experiment, Trial
 
+SAVING_SECONDS = 10.0  # for trials that save when they are asked to, at the end of a session
 HOPELESS = 10  # trials of a session that fail before any report: the trainable is broken, not its configs
 MAX_LOSSES = 5  # workers a trial may lose in all before it counts as failed: it may be what kills them
 
@@ -41,7 +42,8 @@ class Controller:
     seed that a trial is told, by its number.
     foresight: makes suggestions; default: the strategy, when they are needed.
     on_tick: called after each tick, with nothing to decide: displays.  discard: told of checkpoints that are not
-    needed any more.  max_failures: how often a trial is tried again after an exception.
+    needed any more.  ask_to_save: has trials that can do so at any time save now; whether there are such.
+    max_failures: how often a trial is tried again after an exception.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Controller:
         foresight: Foresight | None = None,
         on_tick: Callable[[], None] = lambda: None,
         discard: Callable[[str], None] = lambda path: None,
+        ask_to_save: Callable[[], bool] = lambda: False,
     ) -> None:
         self._experiment = experiment
         self._strategy = strategy
@@ -70,6 +73,7 @@ class Controller:
         self._foresight = foresight
         self._on_tick = on_tick
         self._discard = discard
+        self._ask_to_save = ask_to_save
         self._relaunch: list[Trial] = []  # running trials that want a worker
         self._actions: list[Callable[[], None]] = []  # to do after the commit
         self._unneeded: list[str] = []  # paths of checkpoints to delete, once the journal is synced
@@ -90,8 +94,8 @@ class Controller:
     def run(self) -> str:
         """Run to the end of the strategy or of the budget, or to an interrupt; return which, in words.
 
-        Trials that run when time is up or an interrupt arrives are left as they are: a resume takes them up again from
-        their last checkpoints.
+        Trials that run when time is up or an interrupt arrives are left as they are, after those that can have saved:
+        a resume takes them up again from their last checkpoints.
 
         Raises:
             MetricMissing: a trial arrives at its milestone, and none has reported the metric yet.
@@ -105,11 +109,25 @@ class Controller:
                 break
             for message in self._executor.poll(self._patience()):
                 self._hear(message)
+        self._save_running()
         self._event("closed", None, {"reason": reason})
         self._journal.commit()
         self._journal.sync()
         self._delete()
         return reason
+
+    def _save_running(self) -> None:
+        """Give trials that run, and can save at any time, a moment to do so."""
+        running = {t.number for t in self._experiment.trials if t.state == "running" and t not in self._relaunch}
+        if not running or not self._ask_to_save():
+            return
+        give_up = self._executor.now() + SAVING_SECONDS
+        while running and self._executor.now() < give_up:
+            for message in self._executor.poll(give_up - self._executor.now()):
+                if isinstance(message, (Reports, Saved, Notice)):
+                    self._hear(message)
+                if not isinstance(message, Reports):
+                    running.discard(message.trial)
 
     # ---- one tick ----
 
@@ -174,7 +192,7 @@ class Controller:
         if self._interrupted:
             return self._interrupted
         if self._out_of_time():
-            return self._budget.refuses(self._elapsed(), 0.0, 0.0)
+            return self._budget.refuses(self._elapsed(), 0.0, 0.0) or self._used_up()
         return "" if self._strategy.table.running else self._finished
 
     # ---- hearing ----
@@ -247,8 +265,10 @@ class Controller:
         known, seen = self._experiment, ", ".join(sorted(trial.metrics)) or "nothing"
         if trial.metrics and all(metric in known.missing(other) for other in known.trials):
             field = "metric=" if metric in known.goals.metrics else "constraints: "
+            near = near_matches(metric, trial.metrics)
             raise MetricMissing(
                 f"{field}{metric!r} was not reported by trial {trial.number} up to {trial.step:g}; it reported {seen}"
+                + (f": {near}" if near.startswith("did you mean") else "")
             )
         what = f"never reported {metric!r}; it reported {seen}" if trial.metrics else "ended without a report"
         self._event("crashed", trial.number, {"cause": "user", "error": what, "traceback": ""})
@@ -262,7 +282,8 @@ class Controller:
         """Why the budget does not allow `action`; empty if it does."""
         known = self._experiment
         done = known.origin(action.parent) if isinstance(action, Start) else known.trials[action.trial].until
-        return self._budget.refuses(self._elapsed(), known.granted, known.cost(done, action.until))
+        cost = known.cost(done, action.until)
+        return self._budget.refuses(self._elapsed(), known.granted, cost, known.in_vain) or self._used_up()
 
     def _note_missing_checkpoint(self, trial: Trial) -> None:
         """A copy of a trial that saved nothing trains on nothing, and takes longer."""
@@ -314,4 +335,8 @@ class Controller:
         return self._experiment.elapsed_at(self._executor.now())
 
     def _out_of_time(self) -> bool:
-        return self._budget.out_of_time(self._elapsed())
+        return self._budget.out_of_time(self._elapsed()) or bool(self._used_up())
+
+    def _used_up(self) -> str:
+        """Which limit on the trials' time on workers is reached; empty if none is."""
+        return self._budget.used_up(lambda: self._experiment.worker_seconds(self._executor.now()))

@@ -22,6 +22,7 @@ from strategies.plan import planned_budget
 from strategies.strategy import Strategy
 
 from ray_hpo.budget import Budget
+from ray_hpo.command.command import Command
 from ray_hpo.controller import Controller
 from ray_hpo.errors import InvalidInput
 from ray_hpo.executors.base import Executor
@@ -38,6 +39,7 @@ from ray_hpo.storage import CheckpointStore
 from ray_hpo.summary import plan_lines, print_lines, result_lines
 from ray_hpo.trial import Experiment
 from ray_hpo.verification import is_over, new_folder, next_verification, verification_folders
+from ray_hpo.worker.session import SAVE_NOW
 
 MakeExecutor = Callable[[Path, Spec], Executor]  # from the folder and the spec of the experiment to run
 
@@ -49,6 +51,9 @@ class Limits:
     num_trials: int | None = None
     time_limit: float | None = None
     total_budget: float | None = None
+    gpu_hours: float | None = None
+    cost: float | None = None
+    patience: int | None = None
 
     def check(self, spec: Spec) -> None:
         """
@@ -128,12 +133,13 @@ def _session(folder: Path, spec: Spec, make_executor: MakeExecutor, limits: Limi
     store = CheckpointStore(folder)
     store.sweep(experiment.checkpoints)
     experiment.unneeded.clear()  # swept
+    (folder / SAVE_NOW).unlink(missing_ok=True)
     executor = make_executor(folder, spec)
     journal = Journal(folder)
     try:
         if not experiment.records:  # a driver that died at once has not even noted the limits
             limits = limits.filled(spec)
-        budget = _open_session(experiment, journal, executor.now(), limits)
+        budget = _open_session(spec, experiment, journal, executor.now(), limits)
         strategy = Strategy.rebuild(spec.algo, spec.problem(), experiment.records)
         return _run(spec, experiment, strategy, executor, journal, budget, store, console)
     finally:
@@ -179,6 +185,7 @@ def _run(
             on_tick=progress.update,
             foresight=foresight,
             discard=discard,
+            ask_to_save=lambda: _ask_to_save(store.folder, spec),
         )
         try:
             with _signals(controller):
@@ -190,26 +197,33 @@ def _run(
         return not controller.interrupted
 
 
+def _ask_to_save(folder: Path, spec: Spec) -> bool:
+    """Commands that save into :checkpoint: can do so between two reports."""
+    command = (spec.trainable or {}).get("command")
+    if command is None or not Command.from_json(command).saves:
+        return False
+    (folder / SAVE_NOW).touch()
+    return True
+
+
 def _expected_budget(spec: Spec, experiment: Experiment, budget: Budget, workers: int) -> float | None:
     """Units of fidelity that the experiment will have cost at its end; None where there is no telling."""
     to_come = planned_budget(spec.algo, spec.problem(), experiment.records, workers)
-    planned = math.inf if to_come is None or not spec.resumable else experiment.granted + to_come
+    planned = math.inf if to_come is None else experiment.granted + to_come
     expected = min(planned, math.inf if budget.total_budget is None else budget.total_budget)
     return expected if math.isfinite(expected) else None
 
 
-def _open_session(experiment: Experiment, journal: Journal, now: float, limits: Limits) -> Budget:
+def _open_session(spec: Spec, experiment: Experiment, journal: Journal, now: float, limits: Limits) -> Budget:
     """Note that a session begins, and what it changes; return the budget that holds from now on."""
     note: list[tuple[str, dict[str, Any]]] = [("session", {"pid": os.getpid(), "host": socket.gethostname()})]
     if limits.num_trials is not None:
         note.append(("limit", {"num_trials": limits.num_trials}))
-    if limits.time_limit is not None or limits.total_budget is not None:
-        old = experiment.budget
-        grown = {
-            "time_limit": limits.time_limit or old.time_limit,
-            "total_budget": limits.total_budget or old.total_budget,
-        }
-        note.append(("budget", grown))
+    given = {name: value for name, value in dataclasses.asdict(limits).items() if name != "num_trials"}
+    given = {name: value for name, value in given.items() if value is not None}
+    if given:
+        rates = {"gpus": spec.resources.get("GPU", 0.0), "price": spec.price_per_hour or 0.0}
+        note.append(("budget", {**dataclasses.asdict(experiment.budget), **rates, **given}))
     for kind, body in note:
         journal.event(Event(now, kind, None, body))
         experiment.apply(now, kind, None, body)

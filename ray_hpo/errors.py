@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from strategies.errors import InvalidInput
+from strategies.errors import InvalidInput, near_matches
 
-__all__ = ["ExperimentLocked", "InvalidInput", "JournalError", "MetricMissing", "RayHpoError"]
+__all__ = ["ExperimentLocked", "InvalidInput", "JournalError", "MetricMissing", "RayHpoError", "near_matches"]
 
 
 class RayHpoError(Exception):

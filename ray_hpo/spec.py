@@ -33,8 +33,9 @@ class Spec:
     points_to_evaluate: the first configurations, flat and complete.
     warm_start: where the results are from that the searcher has been told at the beginning.  earlier: these results.
     verify_top, verify_seeds: how many of the best to train again, and how often each; see verification.py.
-    metric, mode, constraints: as in `tune_run`; together they are the `goals`.
     keep_checkpoints: of how many completed trials, the best, the last checkpoint is kept; None: of all.
+    metric, mode, constraints: as in `tune_run`; together they are the `goals`.
+    gpu_hours, cost, price_per_hour, patience: see `Budget`.
     verifies: in a verification the search's trials whose configurations these are, in turn.
     """
 
@@ -54,7 +55,7 @@ class Spec:
     max_failures: int
     isolate: bool
     seed: int
-    trainable: Mapping[str, str] | None
+    trainable: Mapping[str, Any] | None
     resumable: bool
     points_to_evaluate: Sequence[Mapping[str, Any]] = ()
     warm_start: Sequence[str] = ()
@@ -62,8 +63,12 @@ class Spec:
     verify_top: int = 0
     verify_seeds: int = 5
     verifies: Sequence[int] = ()
-    constraints: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    gpu_hours: float | None = None
+    cost: float | None = None
+    price_per_hour: float | None = None
+    patience: int | None = None
     keep_checkpoints: int | None = None
+    constraints: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         goals = self.goals
@@ -83,7 +88,7 @@ class Spec:
             )
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise InvalidInput(f"seed must be a whole number of at least 0; got seed={self.seed!r}")
-        for field in ("num_trials", "max_concurrent"):
+        for field in ("num_trials", "max_concurrent", "patience"):
             _check_count(field, getattr(self, field), least=1)
         for field in ("max_failures", "verify_top"):
             _check_count(field, getattr(self, field), least=0)
@@ -114,6 +119,13 @@ class Spec:
             if not self.total_budget >= self.algo.rungs(fidelity)[0]:
                 raise InvalidInput(f"total_budget={self.total_budget} is not enough for one trial to report")
 
+        for field in ("gpu_hours", "cost", "price_per_hour"):
+            _check_positive(field, getattr(self, field))
+        if self.gpu_hours is not None and not self.resources.get("GPU"):
+            raise InvalidInput(f"gpu_hours={self.gpu_hours:g} needs trials with GPUs, as in resources={{'gpu': 1}}")
+        if self.cost is not None and self.price_per_hour is None:
+            raise InvalidInput(f"cost={self.cost:g} needs price_per_hour, of a GPU, or of a trial's worker without one")
+
     def problem(self) -> Problem:
         """What the strategy is to solve."""
         fidelity = Fidelity.of(self.max_budget, self.min_budget, self.resumable)
@@ -132,14 +144,15 @@ class Spec:
     def experiment(self) -> Experiment:
         """The fold over this experiment's journal, with nothing folded in yet."""
         max_budget = self.problem().fidelity.max_budget
+        keep = None if self.keep_checkpoints is None else max(self.keep_checkpoints, self.verify_top)
         return Experiment(
             self.metric,
             self.mode,
             max_budget,
             self.resumable,
             self.algo.copies,
-            keep_checkpoints=None if self.keep_checkpoints is None else max(self.keep_checkpoints, self.verify_top),
             constraints=self.constraints,
+            keep_checkpoints=keep,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -183,6 +196,13 @@ def _seconds(text: float | str) -> float:
     if not parts or re.sub(r"(\d+(?:\.\d+)?)\s*([smhd])", "", str(text)).strip():
         return math.nan
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def _check_positive(field: str, value: float | None) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        raise InvalidInput(f"{field} must be a number above 0; got {field}={value!r}")
 
 
 def _check_count(field: str, value: int | None, least: int) -> None:

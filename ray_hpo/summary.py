@@ -39,6 +39,9 @@ def plan_lines(
     limits = [f"{num_trials} trials"] if num_trials is not None else []
     limits += [f"time limit {duration_text(budget.time_limit)}"] if budget.time_limit else []
     limits += [f"{fidelity_text(budget.total_budget)} {units} in all"] if budget.total_budget else []
+    limits += [f"{budget.gpu_hours:g} GPU-hours"] if budget.gpu_hours else []
+    limits += [f"a cost of {budget.cost:g}"] if budget.cost else []
+    limits += [f"{budget.patience} trials in a row bring nothing better"] if budget.patience else []
     lines.append("until: " + ", or ".join(limits or ["you stop it"]))
     if total is not None:
         done = f", {fidelity_text(round(experiment.spent))} of them done" if experiment.spent else ""
@@ -85,12 +88,34 @@ def result_lines(result: Result) -> list[str]:
             f"spent: {text} {unit(spec)}; full training of all {experiment.proposed} trials would have taken "
             f"{fidelity_text(full)} ({full / max(result.spent, 1e-9):.1f} x)"
         )
+    lines += hours_lines(result)
     lines += [
         f"folder: {result.path}",
         f"inspect: ray-hpo show {result.path}",
         f"resume: {result.resume_command}{_more(result)}",
     ]
     return lines
+
+
+def hours_lines(result: Result) -> list[str]:
+    """GPU-hours (CPU-hours where trials have no GPU) that were used, what they cost, and what early stopping saved."""
+    experiment, spec = result.experiment, result.spec
+    seconds = experiment.worker_seconds(experiment.last_time)
+    gpus = spec.resources.get("GPU", 0.0)
+    hours = seconds / 3600 * (gpus or spec.resources.get("CPU", 0.0) or 1.0)
+    if not hours:
+        return []
+    cost = f", a cost of {seconds / 3600 * experiment.budget.rate:.2f}" if experiment.budget.price else ""
+    saved = ""
+    if spec.max_budget is not None and 0 < result.spent < spec.max_budget * experiment.proposed:
+        more = hours * (spec.max_budget * experiment.proposed / result.spent - 1)
+        saved = f"; early stopping saved about {hours_text(more)}"
+    return [f"used: {hours_text(hours)} {'GPU' if gpus else 'CPU'}-hours{cost}{saved}"]
+
+
+def hours_text(hours: float) -> str:
+    """Hours with as many digits as are of interest."""
+    return f"{hours:.0f}" if hours >= 100 else f"{hours:.2g}"
 
 
 def front_lines(result: Result, first: Trial) -> list[str]:
@@ -155,6 +180,12 @@ def _more(result: Result) -> str:
         return f" --time-limit {2 * (budget.time_limit or 0):g}s"
     if status.startswith("total_budget"):
         return f" --total-budget {2 * (budget.total_budget or 0):g}"
+    if status.startswith("gpu_hours"):
+        return f" --gpu-hours {2 * (budget.gpu_hours or 0):g}"
+    if status.startswith("cost"):
+        return f" --cost {2 * (budget.cost or 0):g}"
+    if status.startswith("patience"):
+        return f" --patience {2 * (budget.patience or 0)}"
     if status.startswith("all trials"):
         return f" --num-trials {2 * max(1, experiment.proposed)}"
     return ""

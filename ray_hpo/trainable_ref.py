@@ -12,12 +12,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ray_hpo.command.command import Command
 from ray_hpo.errors import InvalidInput, RayHpoError
 
 
-def reference_of(trainable: Any) -> dict[str, str] | None:
+def reference_of(trainable: Any) -> dict[str, Any] | None:
     """Module, name and file of a trainable that stands at the top of a module; None for lambdas, closures and
-    notebooks."""
+    notebooks. A command is written down as it is."""
+    if isinstance(trainable, Command):
+        return {"command": trainable.to_json()}
     module = sys.modules.get(getattr(trainable, "__module__", ""))
     name = getattr(trainable, "__qualname__", "")
     if module is None or getattr(module, name, None) is not trainable:
@@ -31,7 +34,7 @@ def reference_of(trainable: Any) -> dict[str, str] | None:
     return {"module": module.__name__, "name": name, "file": os.path.abspath(file)}
 
 
-def import_trainable(reference: Mapping[str, str] | None, path: object) -> Any:
+def import_trainable(reference: Mapping[str, Any] | None, path: object) -> Any:
     """The trainable that the journal of the experiment at `path` names.
 
     Raises:
@@ -43,6 +46,8 @@ def import_trainable(reference: Mapping[str, str] | None, path: object) -> Any:
             f"the trainable of {path} has no name to import it by (a lambda, a closure, a notebook's function): "
             f"call ray_hpo.resume({str(path)!r}, train) where it is defined, or move it to the top of a module"
         )
+    if "command" in reference:
+        return Command.from_json(reference["command"])
     module, name, file = reference["module"], reference["name"], reference["file"]
     where = f"{module or file}:{name}"
     try:
@@ -77,5 +82,7 @@ def _import(module: str, file: str) -> ModuleType:
 
 def short_name(trainable: Any) -> str:
     """A short name of the trainable for folders and displays."""
+    if isinstance(trainable, Command):
+        return trainable.name
     target = inspect.unwrap(getattr(trainable, "func", trainable))  # functools.partial
     return str(getattr(target, "__name__", type(target).__name__)).strip("<>")

@@ -5,7 +5,6 @@ The controller, the display, results and the command line all read this one fold
 
 from __future__ import annotations
 
-import bisect
 import math
 from collections import Counter
 from collections.abc import Mapping, Set
@@ -101,8 +100,9 @@ class Experiment:
         max_budget: float,
         resumable: bool = True,
         copies: bool = False,
-        keep_checkpoints: int | None = None,
+        *,
         constraints: Mapping[str, str] = MappingProxyType({}),
+        keep_checkpoints: int | None = None,
     ) -> None:
         self.goals = Goals.of(metric, mode, constraints)
         self.max_budget = max_budget
@@ -117,9 +117,11 @@ class Experiment:
         self.closed = ""  # why the last session ended; empty while it runs, or after a crash
         self.elapsed = 0.0  # seconds of all sessions
         self.granted = 0.0  # units of fidelity handed out to trials
+        self.in_vain = 0  # trials that have ended since the best became better
+        self._improved = -1  # the trial that last became the best, or one of the front
         self._last_time: float | None = None
         self._front = Front(self.goals)
-        self._kept: list[tuple[Standing, Trial]] = []  # completed trials that keep their checkpoints, the best first
+        self._kept: list[Trial] = []  # completed trials that keep their checkpoints
         self._uses: Counter[str] = Counter()  # path of a checkpoint -> how often trials refer to it
         # What displays ask for at every tick is counted as it changes.
         self.proposed = 0  # trials that are not copies of others: those that the limit on trials counts
@@ -164,7 +166,9 @@ class Experiment:
     def ranked(self) -> list[Trial]:
         """The trials that have a value, the best first: those that meet the constraints, by how far they got, then by
         the value there, or by how many beat them where there are several metrics; then others, by the violation."""
-        trials = self._with_value()
+        return self._ranked(self._with_value())
+
+    def _ranked(self, trials: list[Trial]) -> list[Trial]:
         if not self.goals.several:
             return sorted(trials, key=self._standing)
         feasible = [trial for trial in trials if trial.feasible]
@@ -188,7 +192,7 @@ class Experiment:
         return checkpoint.step if checkpoint else 0.0
 
     def _with_value(self) -> list[Trial]:
-        return [trial for trial in self.trials if trial.value is not None and math.isfinite(trial.value)]
+        return [trial for trial in self.trials if _is_finite(trial.value)]
 
     def _standing(self, trial: Trial) -> Standing:
         assert trial.fidelity is not None and trial.value is not None
@@ -203,6 +207,15 @@ class Experiment:
         if self._last_time is None or time < self._last_time:
             return self.elapsed
         return self.elapsed + time - self._last_time
+
+    def worker_seconds(self, time: float) -> float:
+        """Seconds that trials have been on workers up to `time`, all together."""
+        return sum(t.seconds + (max(0.0, time - t.begun) if t.state == "running" else 0.0) for t in self.trials)
+
+    @property
+    def last_time(self) -> float:
+        """When something was last heard of: time of the executor's clock; 0 before the beginning."""
+        return max((time for t in self.trials for time, _ in t.decisions[-1:]), default=0.0)
 
     def tick(self, time: float) -> None:
         """Time passed while a driver was at work."""
@@ -292,6 +305,7 @@ class Experiment:
                 if self.copies:
                     row.at_milestone = self._refer(row.at_milestone, row.checkpoint)
             case Failed():
+                self.in_vain += row.number != self._improved
                 self._leave(row, "failed", time)
                 row.why = row.error
                 row.at_milestone = self._refer(row.at_milestone, None)
@@ -300,6 +314,7 @@ class Experiment:
             case Pause():
                 self._leave(row, "paused", time)
             case Stop():
+                self.in_vain += row.number != self._improved
                 self._leave(row, "completed" if row.until >= self.max_budget else "stopped", time)
                 row.at_milestone = self._refer(row.at_milestone, None)
                 if row.state == "stopped":  # it will not be needed again, and disks fill up
@@ -340,11 +355,12 @@ class Experiment:
         """A trial completed: of those that did, the worst beyond `keep_checkpoints` loses its checkpoint."""
         if self.keep_checkpoints is None or row.checkpoint is None:
             return
-        has_value = row.value is not None and math.isfinite(row.value)
-        standing = self._standing(row) if has_value else (math.inf, math.inf, math.inf, row.number)
-        bisect.insort(self._kept, (standing, row), key=lambda entry: entry[0])
+        self._kept.append(row)
         if len(self._kept) > self.keep_checkpoints:
-            _, worst = self._kept.pop()
+            with_value = [trial for trial in self._kept if _is_finite(trial.value)]
+            without = [trial for trial in self._kept if not _is_finite(trial.value)]
+            worst = without[-1] if without else self._ranked(with_value)[-1]
+            self._kept.remove(worst)
             worst.checkpoint = self._refer(worst.checkpoint, None)
 
     def _grant(self, row: Trial, until: float, time: float) -> None:
@@ -365,13 +381,15 @@ class Experiment:
         row.state = state
 
     def _compare(self, row: Trial) -> None:
-        """See whether a trial with a new value is the best now."""
-        if row is self._best and (row.violation or row.value is None or not math.isfinite(row.value)):
+        """See whether a trial with a new value is the best now, or is not any more."""
+        if row is self._best and not self.goals.plain:
             self._best_is_known = False
-        elif row.value is None or not math.isfinite(row.value):
-            pass
+        elif not _is_finite(row.value):
+            self._best_is_known = self._best_is_known and self._best is not row
         elif self._best is None or self._standing(row) < self._standing(self._best):
             self._best = row
+        if (row is self._best and self._best_is_known) or (self.goals.several and row in self._front.trials):
+            self._improved, self.in_vain = row.number, 0
 
     def _runtime(self, time: float, kind: str, row: Trial, body: Mapping[str, Any]) -> None:
         match kind:
@@ -389,6 +407,10 @@ class Experiment:
                     row.failures += 1
                 else:
                     row.losses += 1
+
+
+def _is_finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
 
 
 _OVER = frozenset({"completed", "stopped", "failed"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import random
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -14,22 +15,26 @@ from rich.console import Console
 
 from strategies.auto import DEFAULT_TRIALS, pick
 from strategies.points import first_points
-from strategies.registry import SEARCHERS, resolve_algo
+from strategies.registry import SEARCHERS, describe, resolve_algo
 from strategies.schedulers.base import Scheduler
 from strategies.searchers.base import Searcher
 from strategies.searchers.grid import Grid
 from strategies.space import SearchSpace
 
+from ray_hpo.command.command import Command
+from ray_hpo.command_algo import check_command, how_trials_run, suited
 from ray_hpo.drive import Limits, MakeExecutor, create, drive
 from ray_hpo.errors import InvalidInput
 from ray_hpo.executors.base import Executor
 from ray_hpo.folder import choose_name, existing_folder, make_folder
 from ray_hpo.goals import Goals
 from ray_hpo.journal import read_spec
+from ray_hpo.plan import Plan, make_plan
 from ray_hpo.resources import normalise
 from ray_hpo.results import Result
 from ray_hpo.spaces import to_space
 from ray_hpo.spec import Spec, parse_duration
+from ray_hpo.summary import print_lines
 from ray_hpo.trainable_ref import import_trainable, reference_of, short_name
 from ray_hpo.warm_start import read_earlier
 from ray_hpo.worker.session import Setting
@@ -52,6 +57,10 @@ def tune_run(
     num_trials: int | None = None,
     time_limit: float | str | None = None,
     total_budget: float | None = None,
+    gpu_hours: float | None = None,
+    cost: float | None = None,
+    price_per_hour: float | None = None,
+    patience: int | None = None,
     resources: Mapping[str, float] | None = None,
     max_concurrent: int | None = None,
     max_failures: int = 0,
@@ -67,6 +76,7 @@ def tune_run(
     isolate: bool = False,
     executor: ExecutorName = "ray",
     progress: bool = True,
+    dry_run: bool = False,
 ) -> Any:
     """Find a good configuration of `trainable`, on Ray.
 
@@ -75,7 +85,8 @@ def tune_run(
         forbidden=[...])`,
             a dict of `ray.tune` domains, or a `ConfigSpace.ConfigurationSpace`.
         trainable: a function `train(config)` that calls `report`, or yields or returns its metrics; a function
-            `train(config, budget)`; a class with setup, step, save and load; or anything written for Ray Tune.
+            `train(config, budget)`; a class with setup, step, save and load; anything written for Ray Tune; or a
+            `Command`, a program to run.
             Without one, a function that runs a trainable is returned, which also serves as a decorator.
         metric, mode: which reported number to minimise ("min") or maximise ("max"). Several metrics, as in
             `metric=["val_loss", "latency"]`, give `result.pareto_front` in place of a best trial; a mode is for all of
@@ -92,6 +103,9 @@ def tune_run(
         num_trials, time_limit, total_budget: limits, whichever comes first: configurations; seconds or "1h30m"; units
             of budget over all trials. Without any, 100 trials. For "pbt" num_trials is the size of the population
             (default 20): the copies that replace its members do not count.
+        gpu_hours, cost, price_per_hour: more limits: hours of trials on workers times their GPUs; and what these cost,
+            with the price of a GPU for an hour (of a trial's worker, where it has no GPU).
+        patience: end when so many trials in a row have ended without a new best.
         points_to_evaluate: configurations, nested as the space is, that are tried first, in this order, before the
             searcher is asked; it sees what came of them. What one leaves out is drawn at random, whatever `algo` is.
         warm_start: earlier experiments (folders, or Results) of the same metrics and constraints, whose results the
@@ -113,6 +127,7 @@ def tune_run(
         isolate: give each trial a fresh process.
         executor: "ray", or "inline" for one trial at a time in this process, for debugging.
         progress: show the run on standard output.
+        dry_run: start nothing; return, and show, the `Plan`: rungs, trials, budget.
 
     Returns:
         A `Result`, whether it ran to its end or was interrupted (Ctrl-C once stops in order); without `trainable`, a
@@ -128,8 +143,19 @@ def tune_run(
     console = Console() if progress else None
     searched = to_space(space)
     goals = Goals.of(metric, mode, constraints)
-    chosen = _choose_algo(algo, searched, goals, max_budget, num_trials, max_concurrent, console)
-    ends = (num_trials, time_limit, total_budget, chosen.default_trials, chosen.searcher.size(searched))
+    if isinstance(trainable, Command):
+        check_command(trainable, searched, max_budget)
+    chosen, notes = _choose_algo(algo, trainable, searched, goals, max_budget, num_trials, max_concurrent)
+    ends = (
+        num_trials,
+        time_limit,
+        total_budget,
+        gpu_hours,
+        cost,
+        patience,
+        chosen.default_trials,
+        chosen.searcher.size(searched),
+    )
     if all(end is None for end in ends):
         num_trials = DEFAULT_TRIALS
     spec = Spec(
@@ -152,15 +178,23 @@ def tune_run(
         verify_top=verify_top,
         verify_seeds=verify_seeds,
         keep_checkpoints=keep_checkpoints,
+        gpu_hours=gpu_hours,
+        cost=cost,
+        price_per_hour=price_per_hour,
+        patience=patience,
         seed=random.SystemRandom().randrange(2**31) if seed is None else seed,
         trainable=reference_of(trainable),
-        resumable=is_resumable(trainable),
+        resumable=is_resumable(trainable, chosen.pauses),
     )
     points = first_points(searched, points_to_evaluate, spec.seed)
     sources, earlier = read_earlier(warm_start, spec.problem(), chosen, spec.goals, fidelity)
     spec = dataclasses.replace(spec, points_to_evaluate=points, warm_start=sources, earlier=earlier)
     _check_parts(executor, spec, trainable)
+    if dry_run:
+        return _plan(spec, executor, notes, console)
     folder = make_folder(storage, spec.name)
+    if console is not None:
+        print_lines(console, notes)
     create(folder, spec)
     return drive(folder, spec, _executor(executor, trainable), Limits(), console)
 
@@ -172,6 +206,9 @@ def resume(
     num_trials: int | None = None,
     time_limit: float | str | None = None,
     total_budget: float | None = None,
+    gpu_hours: float | None = None,
+    cost: float | None = None,
+    patience: int | None = None,
     space: Any = None,
     executor: ExecutorName = "ray",
     progress: bool = True,
@@ -181,8 +218,8 @@ def resume(
     Args:
         path: the experiment's folder.
         trainable: default: import what the journal names.
-        num_trials, time_limit, total_budget: new limits over all sessions together, larger than before; default: as
-        they were.
+        num_trials, time_limit, total_budget, gpu_hours, cost, patience: new limits over all sessions together, larger
+        than before; default: as they were.
         space: only to make sure that the space is still the recorded one.
 
     Raises:
@@ -196,11 +233,11 @@ def resume(
         _refuse_changes(spec.space, to_space(space))
     if trainable is None:
         trainable = import_trainable(spec.trainable, path)
-    if is_resumable(trainable) != spec.resumable:
+    if is_resumable(trainable, spec.algo.pauses) != spec.resumable:
         raise InvalidInput(
             "the trainable is of another kind than the recorded one: train(config) and train(config, budget)"
         )
-    limits = Limits(num_trials, parse_duration(time_limit), total_budget)
+    limits = Limits(num_trials, parse_duration(time_limit), total_budget, gpu_hours, cost, patience)
     limits.check(spec)
     _check_parts(executor, spec, trainable)
     console = Console() if progress else None
@@ -209,24 +246,42 @@ def resume(
 
 def _choose_algo(
     algo: str | Searcher | Scheduler,
+    trainable: Any,
     space: SearchSpace,
     goals: Goals,
     max_budget: float | None,
     num_trials: int | None,
     max_concurrent: int | None,
-    console: Console | None,
-) -> Scheduler:
-    note = None
+) -> tuple[Scheduler, list[str]]:
+    """The algorithm, and what a user should know of the choice."""
+    notes = []
     if algo == "auto":
         algo, why = pick(space, max_budget, num_trials, max_concurrent)
-        note = f"algo: auto picked {algo} ({why}{_trading_off(goals)})"
-    chosen = resolve_algo(algo)
+        chosen = resolve_algo(algo)
+        if isinstance(trainable, Command) and suited(chosen, trainable) is not chosen:
+            chosen = suited(chosen, trainable)
+            algo, why = describe(chosen), "early stopping of a command without :checkpoint: and :budget:"
+        notes.append(f"algo: auto picked {algo} ({why}{_trading_off(goals)})")
+    else:
+        chosen = resolve_algo(algo)
     if space.prior.informed and not chosen.searcher.uses_priors and chosen.searcher.name != Grid.name:
         able = ", ".join(name for name, searcher in SEARCHERS.items() if searcher.uses_priors)
-        note = f"algo: {chosen.searcher.name} does not use the space's priors; these do: {able}"
-    if note and console is not None:
-        console.print(note, markup=False, highlight=False)
-    return chosen
+        notes.append(f"algo: {chosen.searcher.name} does not use the space's priors; these do: {able}")
+    if isinstance(trainable, Command):
+        notes.append(how_trials_run(trainable, chosen))
+    return chosen, notes
+
+
+def _plan(spec: Spec, executor: str, notes: list[str], console: Console | None) -> Plan:
+    workers = 1
+    if executor == "ray":
+        from ray_hpo.executors.ray.cluster import capacity
+
+        workers = min(capacity(spec.resources), spec.max_concurrent or sys.maxsize)
+    plan = make_plan(spec, workers)
+    if console is not None:
+        print_lines(console, [*notes, *plan.lines()])
+    return plan
 
 
 def _trading_off(goals: Goals) -> str:
@@ -260,8 +315,16 @@ def _check_parts(executor: str, spec: Spec, trainable: Any) -> None:
 
 def _executor(executor: str, trainable: Any) -> MakeExecutor:
     def make(folder: Path, spec: Spec) -> Executor:
-        metric, *further = spec.goals.names
-        setting = Setting(folder, metric, spec.fidelity, spec.problem().fidelity.whole, tuple(further))
+        axis, (metric, *further) = spec.problem().fidelity, spec.goals.names
+        setting = Setting(
+            folder,
+            metric,
+            spec.fidelity,
+            axis.whole,
+            tuple(further),
+            max_budget=axis.max_budget,
+            resumable=spec.resumable,
+        )
         if executor == "inline":
             from ray_hpo.executors.inline import InlineExecutor
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from strategies.errors import InvalidInput
+from strategies.errors import InvalidInput, near_matches
 from strategies.schedulers.asha import Asha, AshaStopping
 from strategies.schedulers.async_hyperband import AsyncHyperband
 from strategies.schedulers.base import Scheduler
@@ -100,13 +99,6 @@ def algo_from_json(body: Mapping[str, Any]) -> Scheduler:
 def describe(algo: Scheduler) -> str:
     """An algorithm in two words: "kde x hyperband"."""
     return f"{algo.searcher.name} x {algo.name}"
-
-
-def near_matches(name: str, known: Iterable[str]) -> str:
-    """The end of an error message: what may have been meant, else all there is."""
-    known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
 
 
 def _lookup(table: Mapping[str, T], name: str, field: str) -> T:

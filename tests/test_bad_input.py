@@ -124,7 +124,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "executor": ({"executor": "dask"}, "executor must be 'ray' or 'inline'; got executor='dask'"),
     "fidelity as a number": ({"fidelity": 3}, "fidelity must be the name of a reported metric; got fidelity=3"),
     "name with a slash": ({"name": "a/b"}, "name must be a plain folder name; got name='a/b'"),
-    "trainable that is no function": ({"trainable": "train.py"}, "trainable must be a function or a class"),
+    "trainable that is no function": ({"trainable": "train.py"}, "trainable must be a function, a class or a Command"),
     "trainable without arguments": ({"trainable": lambda: 1}, "takes no argument: it is called with config"),
     "trainable class without step": ({"trainable": NoStep}, "trainable class NoStep lacks step"),
 }

@@ -4,7 +4,7 @@
 
 The subjects take turns on one cluster, several rounds; medians and ratios are printed. Trials are trivial, so that all
 the time is overhead. All workers are up before the clock starts, but for the first result, where it starts with the
-process. Tune does fewer trials, for it is slow.
+process. Tune does fewer reports, and without reuse fewer trials, for it is slow; it gets slower with their number.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ASYNCHRONOUS = ("random", "sobol", "tpe", "kde", "gp", "asha", "asha_stopping", 
 ALGOS = (*ASYNCHRONOUS, "mobster", "hyperband", "bohb")
 QUICK = ("random", "asha", "mobster", "hyperband")
 # How many trials, and reports a trial, each subject does in a round.
-TRIALS = {"bare_ray": 1000, "ours": 1000, "ray_tune": 8, "ray_tune_reuse": 200}
+TRIALS = {"bare_ray": 1000, "ours": 1000, "ray_tune": 8, "ray_tune_reuse": 1000}
 REPORTS = {"bare_ray": 5000, "ours": 5000, "ray_tune": 250, "ray_tune_reuse": 250}
 BUSY = {"bare_ray": ("random",), "ours": ALGOS, "ray_tune": (), "ray_tune_reuse": ("random", "asha_stopping")}
 

@@ -165,7 +165,7 @@ def print_trial(result: Result, trial: Trial) -> None:
         *_origin(result, trial),
         f"last report: step {trial.step:g}, {config_text(trial.metrics)}",
         f"retries: {trial.failures} exceptions, {trial.losses} lost workers",
-        f"output: {result.path / 'trials' / f'{trial.number:05d}' / 'output.log'}",
+        f"output: ray-hpo logs {result.path} {trial.number}",
         "decisions:",
     ]
     began = trial.decisions[0][0] if trial.decisions else 0.0

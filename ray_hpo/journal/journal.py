@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import time
@@ -105,7 +106,13 @@ class Journal:
         self._synced, self._synced_at = True, time.monotonic()
 
     def close(self) -> None:
-        """Close the file; what was not committed is dropped."""
+        """Close the file; what was not committed is dropped.
+
+        Nothing is left beside it, unless somebody reads it just now: a reader of a file in WAL mode would make two
+        files that it may not remove.
+        """
+        with contextlib.suppress(sqlite3.OperationalError):
+            self._connection.execute("PRAGMA journal_mode = DELETE").fetchall()
         self._connection.close()
 
     def _write(self) -> None:

@@ -93,7 +93,8 @@ class TrialRunner:
         except BaseException as error:
             text = str(error).strip().splitlines()
             line = f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
-            session.outbox.put_last(Crashed(trial, "user", line, _trimmed_traceback(error)))
+            details = getattr(error, "details", "") or _trimmed_traceback(error)  # a command's own words say more
+            session.outbox.put_last(Crashed(trial, "user", line, details))
         else:
             session.outbox.put_last(Ended(trial))
 

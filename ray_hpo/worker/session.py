@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import os
 import pickle
 import queue
@@ -22,6 +23,7 @@ from ray_hpo.messages import AtMilestone, Checkpoint, Job, Notice, Saved
 from ray_hpo.storage import CheckpointStore
 from ray_hpo.worker.outbox import Outbox
 
+SAVE_NOW = "save-now"  # a file in the experiment's folder by which its driver asks all trials to save
 SAVE_SECONDS = 60.0  # how much work a trainable that saves on demand may lose
 
 CheckpointLike = Mapping[str, Any] | str | os.PathLike[str]
@@ -55,7 +57,9 @@ class Setting:
     """What is the same for every trial of an experiment.
 
     folder: the experiment's.  fidelity: the metric that tells how far training is; None counts reports.
-    whole: budgets are whole numbers.  metric, further: what must be a number wherever it is reported.
+    whole: budgets are whole numbers.  max_budget: that of a full training.
+    metric, further: what must be a number wherever it is reported.
+    resumable: a trial goes on where it paused, or is never paused; if not, each milestone is trained from nothing.
     """
 
     folder: Path
@@ -63,6 +67,8 @@ class Setting:
     fidelity: str | None = None
     whole: bool = True
     further: tuple[str, ...] = ()
+    max_budget: float = math.inf
+    resumable: bool = True
 
 
 class Session:
@@ -87,11 +93,13 @@ class Session:
     ) -> None:
         """See `ray_hpo.report`. last: the trainable ends here, so that there is no verdict to wait for."""
         plain = plain_metrics(metrics)
-        self._report(self._next_step(plain), plain, checkpoint, last)
+        self._report(self.next_step(plain), plain, checkpoint, last)
 
-    def report_at(self, step: float, metrics: Mapping[str, Any]) -> None:
+    def report_at(
+        self, step: float, metrics: Mapping[str, Any], checkpoint: CheckpointLike | None = None, *, last: bool = False
+    ) -> None:
         """Report metrics at `step`; returns when training may go on."""
-        self._report(step, plain_metrics(metrics), None, False)
+        self._report(step, plain_metrics(metrics), checkpoint, last)
 
     def load_checkpoint(self) -> dict[str, Any] | Path | None:
         """See `ray_hpo.get_checkpoint`. From here on steps count from the checkpoint's."""
@@ -109,13 +117,36 @@ class Session:
     def checkpoint_is_due(self, metrics: Mapping[str, Any]) -> bool:
         """Whether a trainable that saves on demand should save with the report of `metrics`."""
         overdue = time.monotonic() - self._saved_at > SAVE_SECONDS
-        return overdue or self._next_step(plain_metrics(metrics)) >= self.until
+        return overdue or self.next_step(plain_metrics(metrics)) >= self.until
+
+    def save(self, checkpoint: CheckpointLike) -> None:
+        """Save as of the last report. A full disk or a missing mount must not cost the result: training goes on, and
+        the user is told."""
+        self._saved_at = time.monotonic()
+        try:
+            path = self._store.save(self.job.trial, self.step, checkpoint)
+        except OSError as error:
+            self._not_saved(self.step, error)
+            return
+        self._newest = path
+        self.outbox.put(Saved(self.job.trial, Checkpoint(path, self.step)))
+        _syncing().submit(self._sync, path, self.step)
+
+    @property
+    def asked_to_save(self) -> bool:
+        """Whether the session of the driver ends, so that whoever can save should do so now."""
+        return (self.setting.folder / SAVE_NOW).exists()
 
     def context(self) -> Context:
         folder = self._store.trial_folder(self.job.trial)
         with contextlib.suppress(OSError):  # a full disk is the trainable's business only if it writes there
             folder.mkdir(parents=True, exist_ok=True)
         return Context(self.job.trial, self.job.config, self.until, self._store.folder.name, folder, self.job.seed)
+
+    @property
+    def released(self) -> bool:
+        """Whether the trial is to end: for trainables that can tell before their next report."""
+        return self._released
 
     # ---- the runner's side ----
 
@@ -136,7 +167,7 @@ class Session:
                 raise TypeError(f"metric {metric!r} must be a number; got {plain[metric]!r}")
         self.step = step
         if checkpoint is not None:
-            self._save(checkpoint)
+            self.save(checkpoint)
         self.outbox.report(step, plain)
         while self.step >= self.until and not last:
             self.outbox.put_last(AtMilestone(self.job.trial))
@@ -144,25 +175,14 @@ class Session:
             if self._released:
                 raise TrialReleased
 
-    def _next_step(self, metrics: dict[str, Any]) -> float:
+    def next_step(self, metrics: Mapping[str, Any]) -> float:
+        """The step of a report of `metrics` that would come now."""
         name = self.setting.fidelity
         if name is None:
             return self.step + 1
         if not isinstance(metrics.get(name), (int, float)):
             raise TypeError(f"fidelity {name!r} must be a number in every report; this one holds {sorted(metrics)}")
         return float(metrics[name])
-
-    def _save(self, checkpoint: CheckpointLike) -> None:
-        """A full disk or a missing mount must not cost the result: training goes on, and the user is told."""
-        self._saved_at = time.monotonic()
-        try:
-            path = self._store.save(self.job.trial, self.step, checkpoint)
-        except OSError as error:
-            self._not_saved(self.step, error)
-            return
-        self._newest = path
-        self.outbox.put(Saved(self.job.trial, Checkpoint(path, self.step)))
-        _syncing().submit(self._sync, path, self.step)
 
     def _sync(self, path: str, step: float) -> None:
         if path == self._newest:  # else there is a newer one already, and this one is not needed any more

@@ -5,6 +5,7 @@ train(config), a generator    yields metrics, or (metrics, checkpoint)
 train(config, budget)         trains to `budget` from nothing and returns metrics
 class with setup, step, save, load
 ray.tune.Trainable            see integrations/ray_tune.py
+Command                       a program; see command/command.py and command_body.py
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+from ray_hpo.command.command import Command
 from ray_hpo.errors import InvalidInput
 from ray_hpo.worker.session import CheckpointLike, Session
 
 Body = Callable[[dict[str, Any], Session], None]
-Kind = Literal["function", "generator", "budgeted", "class", "tune class"]
+Kind = Literal["function", "generator", "budgeted", "class", "tune class", "command"]
 
 
 def kind_of(trainable: Any) -> Kind:
@@ -26,6 +28,8 @@ def kind_of(trainable: Any) -> Kind:
     Raises:
         InvalidInput: none of them.
     """
+    if isinstance(trainable, Command):
+        return "command"
     if inspect.isclass(trainable):
         if any(base.__module__.startswith("ray.tune.") for base in trainable.__mro__):
             return "tune class"
@@ -36,7 +40,7 @@ def kind_of(trainable: Any) -> Kind:
             )
         return "class"
     if not callable(trainable):
-        raise InvalidInput(f"trainable must be a function or a class; got {trainable!r}")
+        raise InvalidInput(f"trainable must be a function, a class or a Command; got {trainable!r}")
     if inspect.isgeneratorfunction(inspect.unwrap(trainable)):
         return "generator"
     parameters = _positional(trainable)
@@ -47,8 +51,13 @@ def kind_of(trainable: Any) -> Kind:
     return "function"
 
 
-def is_resumable(trainable: Any) -> bool:
-    """Whether budget that a trial was given before need not be paid again."""
+def is_resumable(trainable: Any, pauses: bool = True) -> bool:
+    """Whether budget that a trial was given before need not be paid again.
+
+    pauses: whether the algorithm ever takes a trial's worker away between two milestones.
+    """
+    if isinstance(trainable, Command):
+        return trainable.saves or not pauses
     return kind_of(trainable) != "budgeted"
 
 
@@ -63,6 +72,10 @@ def as_body(trainable: Any) -> Body:
             return lambda config, session: _run_budgeted(trainable, config, session)
         case "class":
             return lambda config, session: _run_class(trainable, config, session)
+        case "command":
+            from ray_hpo.worker.command_body import run_command
+
+            return lambda config, session: run_command(trainable, config, session)
         case "tune class":
             from ray_hpo.integrations.ray_tune import run_tune_class
 

@@ -7,13 +7,12 @@ train on or stops it at once; nothing is ever resumed, but for what a budget tha
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 from strategies.actions import Continue, Pause, Resume, Stop, Verdict, fidelity_text
 from strategies.schedulers.base import New, Next, Scheduler, idle, take_up
-from strategies.schedulers.fifo import full_budget
+from strategies.schedulers.fifo import beyond_comparison
 from strategies.schedulers.rungs import Fidelity, check_eta
 from strategies.trials import TrialTable
 
@@ -36,10 +35,7 @@ class _Asynchronous(Scheduler):
 
     def _unfit(self, table: TrialTable, fidelity: Fidelity, trial: int) -> Stop | None:
         """The verdicts that need no comparison."""
-        until = table.trials[trial].until
-        if math.isinf(table.value(trial)):
-            return Stop(trial, f"rung {fidelity_text(until)}: its result is not a finite number")
-        return full_budget(trial, fidelity) if until == fidelity.max_budget else None
+        return beyond_comparison(table, fidelity, trial, f"rung {fidelity_text(table.trials[trial].until)}")
 
 
 @dataclass(frozen=True)
@@ -118,6 +114,7 @@ class AshaStopping(_Asynchronous):
     """
 
     name: ClassVar[str] = "asha_stopping"
+    pauses: ClassVar[bool] = False
 
     def next(self, table: TrialTable, fidelity: Fidelity) -> Next:
         paused = take_up(table, self.rungs(fidelity))

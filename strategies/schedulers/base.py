@@ -44,6 +44,7 @@ class Scheduler(ABC):
 
     name: ClassVar[str]
     early_stopping: ClassVar[bool] = True  # whether it needs milestones below max_budget
+    pauses: ClassVar[bool] = True  # whether trials pause at milestones while the budget lasts
     copies: ClassVar[bool] = False  # whether it starts trials that have a parent
 
     searcher: Searcher = field(default_factory=Random, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,6 +17,7 @@ class Fifo(Scheduler):
     """No early stopping. Without a `max_budget` a trial runs until it ends by itself."""
 
     name: ClassVar[str] = "fifo"
+    pauses: ClassVar[bool] = False
     early_stopping: ClassVar[bool] = False
 
     def next(self, table: TrialTable, fidelity: Fidelity) -> Next:
@@ -32,3 +34,13 @@ def full_budget(trial: int, fidelity: Fidelity) -> Stop:
     if fidelity.max_budget == float("inf"):
         return Stop(trial, "ran to its end")
     return Stop(trial, f"completed: reached max_budget {fidelity_text(fidelity.max_budget)}")
+
+
+def beyond_comparison(table: TrialTable, fidelity: Fidelity, trial: int, at: str) -> Stop | None:
+    """The end of a trial at a milestone whose result is none, or that has had all there is; None for others.
+
+    at: the milestone in words.
+    """
+    if math.isinf(table.value(trial)):
+        return Stop(trial, f"{at}: its result is not a finite number")
+    return full_budget(trial, fidelity) if table.trials[trial].until == fidelity.max_budget else None

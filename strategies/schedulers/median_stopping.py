@@ -11,7 +11,7 @@ from typing import ClassVar
 from strategies.actions import Continue, Stop, Verdict, fidelity_text
 from strategies.errors import InvalidInput
 from strategies.schedulers.base import New, Next, Scheduler, idle, take_up
-from strategies.schedulers.fifo import full_budget
+from strategies.schedulers.fifo import beyond_comparison
 from strategies.schedulers.rungs import Fidelity, check_interval
 from strategies.trials import TrialTable
 
@@ -27,6 +27,7 @@ class MedianStopping(Scheduler):
     """
 
     name: ClassVar[str] = "median_stopping"
+    pauses: ClassVar[bool] = False
 
     interval: float | None = None
     grace_period: float = 0.0
@@ -55,10 +56,9 @@ class MedianStopping(Scheduler):
     def verdict(self, table: TrialTable, fidelity: Fidelity, trial: int) -> Verdict:
         row = table.trials[trial]
         at = f"at {fidelity_text(row.until)}"
-        if math.isinf(table.value(trial)):
-            return Stop(trial, f"{at}: its result is not a finite number")
-        if row.until == fidelity.max_budget:
-            return full_budget(trial, fidelity)
+        ended = beyond_comparison(table, fidelity, trial, at)
+        if ended:
+            return ended
         rung = table.rung(0, row.until)
         means, others = rung.means, rung.finite - 1
         milestones = self.rungs(fidelity)

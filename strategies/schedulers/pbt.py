@@ -16,7 +16,7 @@ from strategies.errors import InvalidInput
 from strategies.history import Array
 from strategies.rung import Rung
 from strategies.schedulers.base import New, Next, Scheduler, idle
-from strategies.schedulers.fifo import full_budget
+from strategies.schedulers.fifo import beyond_comparison
 from strategies.schedulers.perturbation import explore
 from strategies.schedulers.rungs import Fidelity, check_interval
 from strategies.space import SearchSpace
@@ -93,10 +93,9 @@ class PBT(Scheduler):
     def verdict(self, table: TrialTable, fidelity: Fidelity, trial: int) -> Verdict:
         row = table.trials[trial]
         at = f"at {fidelity_text(row.until)}"
-        if math.isinf(table.value(trial)):
-            return Stop(trial, f"{at}: its result is not a finite number")
-        if row.until == fidelity.max_budget:
-            return full_budget(trial, fidelity)
+        ended = beyond_comparison(table, fidelity, trial, at)
+        if ended:
+            return ended
         rung = table.rung(0, row.until)
         arrived, worst = len(rung.ranking), self._quantile(table, rung)
         ranked = f"{at}: ranked {table.rank(trial)} of {arrived} so far"

@@ -6,7 +6,6 @@ waits for a rung while trials may still be started: it opens the next bracket.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -15,7 +14,7 @@ from strategies.actions import Continue, Pause, Resume, Stop, Verdict, fidelity_
 from strategies.errors import InvalidInput
 from strategies.rung import Rung
 from strategies.schedulers.base import New, Next, Scheduler, idle
-from strategies.schedulers.fifo import full_budget
+from strategies.schedulers.fifo import beyond_comparison
 from strategies.schedulers.rungs import Bracket, Fidelity, check_eta
 from strategies.trials import TrialTable
 
@@ -66,10 +65,9 @@ class SuccessiveHalving(Scheduler):
         row = table.trials[trial]
         plan = self.bracket(fidelity, row.bracket)
         level = plan.rungs.index(row.until)
-        if math.isinf(table.value(trial)):
-            return Stop(trial, f"rung {fidelity_text(row.until)}: its result is not a finite number")
-        if level == len(plan.rungs) - 1:
-            return full_budget(trial, fidelity)
+        ended = beyond_comparison(table, fidelity, trial, f"rung {fidelity_text(row.until)}")
+        if ended:
+            return ended
         for state in self._judged(table, fidelity, row.bracket):
             if state.milestone == row.until:
                 return state.verdict(table, trial)

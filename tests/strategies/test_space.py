@@ -532,3 +532,16 @@ def test_errors_of_encode(config: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidInput) as error:
         space.encode(config)
     assert str(error.value) == message
+
+
+@given(spaces(), st.integers(0, 2**32 - 1))
+def test_one_row_gives_what_many_give_to_the_last_bit(space: SearchSpace, seed: int) -> None:
+    """Single rows have a way of their own, since they are asked for at every trial."""
+    U = np.vstack([np.random.default_rng(seed).random((20, space.dim)), np.zeros(space.dim), np.ones(space.dim)])
+    canonical = space.canonical(U)
+    for u, row in zip(U, canonical, strict=True):
+        np.testing.assert_array_equal(space.canonical(u[None, :])[0], row)
+    for j, column in enumerate(space.columns):
+        codes = column.codes(U[:, j])
+        assert [column.code_at(u) for u in U[:, j].tolist()] == codes.tolist()
+        assert [column.unit_at(code) for code in codes.tolist()] == column.units(codes).tolist()
