@@ -36,6 +36,7 @@ class Spec:
     keep_checkpoints: of how many completed trials, the best, the last checkpoint is kept; None: of all.
     metric, mode, constraints: as in `tune_run`; together they are the `goals`.
     gpu_hours, cost, price_per_hour, patience: see `Budget`.
+    trial_timeout: seconds without a report after which a trial is killed; None: never.
     verifies: in a verification the search's trials whose configurations these are, in turn.
     """
 
@@ -69,6 +70,7 @@ class Spec:
     patience: int | None = None
     keep_checkpoints: int | None = None
     constraints: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    trial_timeout: float | None = None
 
     def __post_init__(self) -> None:
         goals = self.goals
@@ -173,19 +175,17 @@ class Spec:
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def parse_duration(time_limit: float | str | None) -> float | None:
+def parse_duration(duration: float | str | None, field: str = "time_limit") -> float | None:
     """Seconds of 90, "45s", "30m", "1h30m", "2d"; None stays None.
 
     Raises:
         InvalidInput: not a duration, or not positive.
     """
-    if time_limit is None:
+    if duration is None:
         return None
-    seconds = _seconds(time_limit)
+    seconds = _seconds(duration)
     if not (math.isfinite(seconds) and seconds > 0):
-        raise InvalidInput(
-            f'time_limit must be seconds or a text such as "30m" or "1h30m"; got time_limit={time_limit!r}'
-        )
+        raise InvalidInput(f'{field} must be seconds or a text such as "30m" or "1h30m"; got {field}={duration!r}')
     return seconds
 
 

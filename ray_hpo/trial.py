@@ -31,7 +31,7 @@ from ray_hpo.budget import Budget
 from ray_hpo.errors import RayHpoError
 from ray_hpo.front import Front, ranked_by_domination
 from ray_hpo.goals import Goals, Metric, Mode
-from ray_hpo.messages import Checkpoint
+from ray_hpo.messages import OWN_FAULTS, Checkpoint
 
 State = Literal["running", "paused", "stopped", "completed", "failed"]
 Standing = tuple[float, float, float, int]  # violation, fidelity reached, value, number: less is better
@@ -71,10 +71,11 @@ class Trial:
     begun: float = 0.0  # when it was last sent to a worker
     seconds: float = 0.0  # on workers, until the last time it gave one back
     ended: bool = False  # the trainable returned by itself
-    failures: int = 0  # exceptions of the trainable
+    failures: int = 0  # exceptions of the trainable, and times that it hung
     losses: int = 0  # workers or nodes lost
     error: str = ""  # why its last attempt broke off; empty once it got further
     traceback: str = ""  # of its last exception
+    crashes: list[tuple[float, str, str]] = field(default_factory=list)  # when, cause and error of each lost attempt
     decisions: list[tuple[float, str]] = field(default_factory=list)
 
     @property
@@ -403,7 +404,8 @@ class Experiment:
                 row.seconds += time - row.begun
                 row.begun = time
                 row.error, row.traceback = body["error"], body["traceback"]
-                if body["cause"] == "user":
+                row.crashes.append((time, body["cause"], body["error"]))
+                if body["cause"] in OWN_FAULTS:
                     row.failures += 1
                 else:
                     row.losses += 1

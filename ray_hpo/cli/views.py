@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,7 @@ def trial_json(result: Result, trial: Trial) -> dict[str, Any]:
         "seconds": trial.seconds,
         "failures": trial.failures,
         "losses": trial.losses,
+        "crashes": [{"time": time, "cause": cause, "error": error} for time, cause, error in trial.crashes],
         "why": trial.why,
         "error": trial.error,
         "checkpoint": trial.checkpoint and trial.checkpoint.path,
@@ -152,6 +154,10 @@ def print_experiment(result: Result, limit: int) -> None:
     console.print(table)
     if len(shown) < len(ranked):
         console.print(f"... {len(ranked) - len(shown)} more: --limit 0 shows all", highlight=False)
+    causes = Counter(cause for trial in result.trials for _, cause, _ in trial.crashes)
+    if causes:
+        told = ", ".join(f"{count} {cause}" for cause, count in causes.most_common())
+        console.print(f"attempts that broke off: {told}; --trial N tells more", markup=False, highlight=False)
     for notice in result.experiment.notices[-5:]:
         console.print(f"! {notice}", markup=False, highlight=False)
 
@@ -170,6 +176,9 @@ def print_trial(result: Result, trial: Trial) -> None:
     ]
     began = trial.decisions[0][0] if trial.decisions else 0.0
     lines += [f"  +{duration_text(time - began)} {text}" for time, text in trial.decisions]
+    if trial.crashes:
+        lines.append("attempts that broke off:")
+        lines += [f"  +{duration_text(time - began)} {cause}: {error}" for time, cause, error in trial.crashes]
     if trial.traceback:
         lines += ["last exception:", trial.traceback.rstrip()]
     elif trial.error:

@@ -41,6 +41,9 @@ class InlineExecutor:
         self._runner.release()
         self._trial = None
 
+    def kill(self, trial: int) -> None:
+        raise NotImplementedError("a thread of this process cannot be killed")
+
     def poll(self, timeout: float) -> Sequence[Message]:
         timeout = min(timeout, POLL_SECONDS)
         if self._trial is None:

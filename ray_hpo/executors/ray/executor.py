@@ -85,6 +85,11 @@ class RayExecutor:
     def release(self, trial: int) -> None:
         self._give_back(self._running.pop(trial))
 
+    def kill(self, trial: int) -> None:
+        worker = self._running[trial]
+        self._answers.pop(worker.answer, None)
+        self._replace(worker)
+
     def poll(self, timeout: float) -> Sequence[Message]:
         timeout = min(timeout, POLL_SECONDS)
         if time.monotonic() - self._resized > RESIZE_SECONDS:
@@ -125,7 +130,7 @@ class RayExecutor:
                 self._failed_start(worker, lost)
                 return []
             self._replace(worker)
-            return [] if trial is None else [Crashed(trial, "infra", str(lost))]
+            return [] if trial is None else [Crashed(trial, lost.cause, str(lost))]
         if worker.answer is not None:
             self._answers[worker.answer] = worker
         elif not was_up:
