@@ -1,4 +1,4 @@
-"""`algo="auto"`: which algorithm suits an experiment, and why. The figures behind it are in the README."""
+"""`algo="auto"`: which algorithm suits an experiment, and why. `benchmarks.compare` and `suggest` show what it rests on."""
 
 from __future__ import annotations
 
