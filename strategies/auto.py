@@ -1,4 +1,4 @@
-"""`algo="auto"`: which algorithm suits an experiment, and why. The figures behind it are in the README."""
+"""`algo="auto"`: which algorithm suits an experiment, and why, as `benchmarks.compare` and `suggest` show it."""
 
 from __future__ import annotations
 
