@@ -17,7 +17,7 @@ from strategies.schedulers.rungs import Fidelity
 from strategies.space import SearchSpace
 from strategies.strategy import Problem
 
-from ray_hpo.errors import InvalidInput
+from ray_hpo.errors import InvalidInput, JournalError
 from ray_hpo.goals import Goals
 from ray_hpo.seeds import derived_seed
 from ray_hpo.trial import Experiment
@@ -166,10 +166,21 @@ class Spec:
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Spec:
-        parts = {"space": SearchSpace.from_json(body["space"]), "algo": algo_from_json(body["algo"])}
-        if "earlier" in body:  # journals of 0.1 may lack it
-            parts["earlier"] = Earlier.from_json(body["earlier"])
-        return cls(**{**body, **parts})
+        """The inverse of `to_json`.
+
+        Raises:
+            JournalError: `body` is none of ours, or a later version's.
+        """
+        try:
+            parts = {"space": SearchSpace.from_json(body["space"]), "algo": algo_from_json(body["algo"])}
+            if "earlier" in body:  # journals of 0.1 may lack it
+                parts["earlier"] = Earlier.from_json(body["earlier"])
+            return cls(**{**body, **parts})
+        except (LookupError, TypeError, AttributeError) as error:
+            raise JournalError(
+                f"what the experiment is cannot be read from its journal ({type(error).__name__}: {error}): it is "
+                "damaged, or of a later ray_hpo"
+            ) from error
 
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 import ray_hpo
 from ray_hpo import JournalError, get_context, load, report, resume, tune_run, uniform
+from ray_hpo.cli.views import experiment_rows
 
 EPOCHS, TRIALS = 9, 12
 
@@ -77,6 +78,10 @@ def test_a_full_disk_is_one_error_and_a_resume_goes_on_as_if_nothing_had_happene
     with room_again(), pytest.raises(JournalError, match=r"the journal cannot be written: .*; mend that, then resume"):
         start(tmp_path, "full", fill_up)
     assert load(tmp_path / "full").status == "cut off: its driver is gone"
+    with room_again():
+        fill_the_disk()
+        with pytest.raises(JournalError):
+            resume(tmp_path / "full", train, executor="inline", progress=False)
     result = resume(tmp_path / "full", train, executor="inline", progress=False)
     assert result.status == undisturbed.status
     assert [(t.config, t.state, t.step, t.value) for t in result.trials] == [
@@ -123,6 +128,17 @@ def test_a_row_that_makes_no_sense_is_told(tmp_path: Path, undisturbed: ray_hpo.
         connection.execute("UPDATE events SET body = '{\"until\"' WHERE seq = 5")
     with pytest.raises(JournalError, match=r"journal.sqlite is damaged \(JSONDecodeError: .*\): put back a copy"):
         load(folder)
+
+
+@pytest.mark.parametrize("spec", ["{}", "[]", '{"algo": {"name": "asha"}, "space": {}}'])
+def test_a_head_that_makes_no_sense_is_told(tmp_path: Path, undisturbed: ray_hpo.Result, spec: str) -> None:
+    folder = copied(undisturbed, tmp_path)
+    with closing(sqlite3.connect(folder / "journal.sqlite", isolation_level=None)) as connection:
+        connection.execute("UPDATE head SET spec = ?", (spec,))
+    with pytest.raises(JournalError, match="what the experiment is cannot be read from its journal"):
+        load(folder)
+    (row,) = experiment_rows([folder])
+    assert row["status"].startswith("unreadable: ")
 
 
 def copied(result: ray_hpo.Result, below: Path) -> Path:

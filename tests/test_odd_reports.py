@@ -125,3 +125,24 @@ def test_a_fidelity_that_is_not_finite_fails_its_trial(tmp_path: Path, epoch: fl
         progress=False,
     )
     assert "fidelity 'epoch' must be a finite number" in result.trials[0].error
+
+
+def test_an_exception_that_cannot_be_printed_fails_its_trial(tmp_path: Path) -> None:
+    class Broken(Exception):
+        def __str__(self) -> str:
+            raise ValueError
+
+    def train(config: dict[str, float]) -> None:
+        raise Broken
+
+    result = tune_run(
+        {"x": uniform(0.0, 1.0)},
+        train,
+        metric="loss",
+        algo="random",
+        num_trials=1,
+        storage=tmp_path,
+        executor="inline",
+        progress=False,
+    )
+    assert result.trials[0].error == "Broken: its text cannot be had: __str__ fails"
