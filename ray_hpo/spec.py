@@ -176,7 +176,7 @@ class Spec:
             if "earlier" in body:  # journals of 0.1 may lack it
                 parts["earlier"] = Earlier.from_json(body["earlier"])
             return cls(**{**body, **parts})
-        except (LookupError, TypeError, AttributeError) as error:
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
             raise JournalError(
                 f"what the experiment is cannot be read from its journal ({type(error).__name__}: {error}): it is "
                 "damaged, or of a later ray_hpo"

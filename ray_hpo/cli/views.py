@@ -16,7 +16,7 @@ from strategies.actions import fidelity_text
 from strategies.registry import algo_to_json, describe
 
 from ray_hpo.budget import duration_text
-from ray_hpo.errors import InvalidInput, RayHpoError
+from ray_hpo.errors import RayHpoError
 from ray_hpo.progress import config_text
 from ray_hpo.results import Result
 from ray_hpo.summary import result_lines
@@ -37,7 +37,7 @@ def experiment_rows(folders: Iterable[Path]) -> list[dict[str, Any]]:
 def _experiment_row(folder: Path) -> dict[str, Any]:
     try:
         result = Result(folder)
-    except (RayHpoError, InvalidInput) as error:
+    except RayHpoError as error:
         return {"name": folder.name, "status": f"unreadable: {error}", "path": str(folder)}
     goals = result.spec.goals
     best = None if goals.several or result.experiment.best is None else result.best_value

@@ -48,7 +48,7 @@ def read_head(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
     """
     try:
         row = connection.execute("SELECT version, spec FROM head").fetchone()
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise JournalError(f"{path} is not a journal of ray_hpo: {error}") from error
     if row is None:
         raise JournalError(f"{path} is empty: its experiment never began; remove the folder and start it anew")
