@@ -7,6 +7,7 @@ neither Ray nor SQL, and has no state that the journal does not hold but the act
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from strategies.actions import (
@@ -21,12 +22,13 @@ from strategies.actions import (
 )
 from strategies.strategy import Strategy
 
-from ray_hpo.budget import Budget
+from ray_hpo.budget import Budget, duration_text
 from ray_hpo.errors import MetricMissing, near_matches
 from ray_hpo.executors.base import Executor
 from ray_hpo.foresight import Foresight
+from ray_hpo.hangs import Hangs
 from ray_hpo.journal.journal import Event, Writer
-from ray_hpo.messages import AtMilestone, Crashed, Ended, Job, Message, Notice, Saved
+from ray_hpo.messages import OWN_FAULTS, AtMilestone, Crashed, Ended, Job, Message, Notice, Saved
 from ray_hpo.reports import Reports
 from ray_hpo.trial import Experiment, Trial
 
@@ -43,7 +45,8 @@ class Controller:
     foresight: makes suggestions; default: the strategy, when they are needed.
     on_tick: called after each tick, with nothing to decide: displays.  discard: told of checkpoints that are not
     needed any more.  ask_to_save: has trials that can do so at any time save now; whether there are such.
-    max_failures: how often a trial is tried again after an exception.
+    max_failures: how often a trial is tried again after an exception.  trial_timeout: seconds without a report after
+    which a trial is killed, and has failed; None: never.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Controller:
         *,
         budget: Budget = Budget(),
         max_failures: int = 0,
+        trial_timeout: float | None = None,
         nest: Callable[[dict[str, Any]], dict[str, Any]] = dict,
         seed_of: Callable[[int], int] = lambda trial: trial,
         foresight: Foresight | None = None,
@@ -68,6 +72,7 @@ class Controller:
         self._journal = journal
         self._budget = budget
         self._max_failures = max_failures
+        self._hangs = Hangs(trial_timeout)
         self._nest = nest
         self._seed_of = seed_of
         self._foresight = foresight
@@ -109,6 +114,7 @@ class Controller:
                 break
             for message in self._executor.poll(self._patience()):
                 self._hear(message)
+            self._end_hangs()
         self._save_running()
         self._event("closed", None, {"reason": reason})
         self._journal.commit()
@@ -184,7 +190,7 @@ class Controller:
 
     def _patience(self) -> float:
         """Seconds after which there is something to do even if nothing arrives."""
-        left = self._budget.time_left(self._elapsed())
+        left = min(self._budget.time_left(self._elapsed()), self._hangs.patience(self._executor.now()))
         return min(left, self._foresight.timeout) if self._foresight is not None and self._free > 0 else left
 
     def _over(self) -> str:
@@ -199,6 +205,9 @@ class Controller:
 
     def _hear(self, message: Message) -> None:
         trial = self._experiment.trials[message.trial]
+        self._hangs.heard(message.trial, self._executor.now())
+        if isinstance(message, (AtMilestone, Ended, Crashed)):
+            self._hangs.forget(message.trial)
         match message:
             case Reports():
                 self._silent_failures = -1
@@ -239,6 +248,7 @@ class Controller:
         if isinstance(verdict, Continue):
             if holds_worker and not trial.ended:
                 until = verdict.until
+                self._hangs.heard(trial.number, self._executor.now())
                 self._actions.append(lambda: self._executor.proceed(trial.number, until))
             else:
                 self._send(trial)
@@ -247,11 +257,19 @@ class Controller:
 
     def _crash(self, trial: Trial, kind: str, error: str, traceback: str = "") -> None:
         self._event("crashed", trial.number, {"cause": kind, "error": error, "traceback": traceback})
-        retry = trial.failures <= self._max_failures if kind == "user" else trial.losses <= MAX_LOSSES
+        retry = trial.failures <= self._max_failures if kind in OWN_FAULTS else trial.losses <= MAX_LOSSES
         if retry:
             self._relaunch.append(trial)
         else:
             self._fail(trial)
+
+    def _end_hangs(self) -> None:
+        """Trials that have not been heard of for too long lose their workers."""
+        for number in self._hangs.overdue(self._executor.now()):
+            self._hangs.forget(number)
+            self._actions.append(partial(self._executor.kill, number))
+            error = f"no report for {duration_text(self._hangs.limit or 0.0)} (trial_timeout): it was killed"
+            self._crash(self._experiment.trials[number], "timeout", error)
 
     def _fail(self, trial: Trial) -> None:
         self._record(Failed(trial.number, trial.until))
@@ -303,6 +321,7 @@ class Controller:
     def _launch(self, trial: Trial) -> None:
         config, seed = self._nest(trial.config), self._seed_of(trial.number)
         job = Job(trial.number, config, trial.until, trial.checkpoint, trial.since, seed)
+        self._hangs.heard(trial.number, self._executor.now())
         self._actions.append(lambda: self._executor.launch(job))
         self._freed -= 1
 

@@ -180,6 +180,7 @@ def _run(
             journal,
             budget=budget,
             max_failures=spec.max_failures,
+            trial_timeout=spec.trial_timeout,
             nest=spec.space.nest,
             seed_of=spec.trial_seed,
             on_tick=progress.update,

@@ -10,6 +10,11 @@ from typing import Any, Literal
 
 from ray_hpo.reports import Reports
 
+# Why an attempt at a trial broke off. The first two count as the trial's own failures; journals of 0.1 may say "infra"
+# for any of the others. "unreachable" is a worker whose connection broke: Ray does not know yet what became of it.
+Cause = Literal["user", "timeout", "worker lost", "node lost", "unreachable", "out of memory", "preempted", "infra"]
+OWN_FAULTS = frozenset({"user", "timeout"})
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -68,11 +73,11 @@ class Ended:
 class Crashed:
     """The trial's attempt is over; its worker is gone or free.
 
-    kind: "user" for an exception of the trainable, "infra" for a lost worker or node.
+    kind: "user" for an exception of the trainable, else what became of its worker.
     """
 
     trial: int
-    kind: Literal["user", "infra"]
+    kind: Cause
     error: str
     traceback: str = ""
 

@@ -17,7 +17,7 @@ from strategies.schedulers.rungs import Fidelity
 from strategies.space import SearchSpace
 from strategies.strategy import Problem
 
-from ray_hpo.errors import InvalidInput
+from ray_hpo.errors import InvalidInput, JournalError
 from ray_hpo.goals import Goals
 from ray_hpo.seeds import derived_seed
 from ray_hpo.trial import Experiment
@@ -36,6 +36,7 @@ class Spec:
     keep_checkpoints: of how many completed trials, the best, the last checkpoint is kept; None: of all.
     metric, mode, constraints: as in `tune_run`; together they are the `goals`.
     gpu_hours, cost, price_per_hour, patience: see `Budget`.
+    trial_timeout: seconds without a report after which a trial is killed; None: never.
     verifies: in a verification the search's trials whose configurations these are, in turn.
     """
 
@@ -69,6 +70,7 @@ class Spec:
     patience: int | None = None
     keep_checkpoints: int | None = None
     constraints: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    trial_timeout: float | None = None
 
     def __post_init__(self) -> None:
         goals = self.goals
@@ -164,28 +166,37 @@ class Spec:
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Spec:
-        parts = {"space": SearchSpace.from_json(body["space"]), "algo": algo_from_json(body["algo"])}
-        if "earlier" in body:  # journals of 0.1 may lack it
-            parts["earlier"] = Earlier.from_json(body["earlier"])
-        return cls(**{**body, **parts})
+        """The inverse of `to_json`.
+
+        Raises:
+            JournalError: `body` is none of ours, or a later version's.
+        """
+        try:
+            parts = {"space": SearchSpace.from_json(body["space"]), "algo": algo_from_json(body["algo"])}
+            if "earlier" in body:  # journals of 0.1 may lack it
+                parts["earlier"] = Earlier.from_json(body["earlier"])
+            return cls(**{**body, **parts})
+        except (LookupError, TypeError, AttributeError) as error:
+            raise JournalError(
+                f"what the experiment is cannot be read from its journal ({type(error).__name__}: {error}): it is "
+                "damaged, or of a later ray_hpo"
+            ) from error
 
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def parse_duration(time_limit: float | str | None) -> float | None:
+def parse_duration(duration: float | str | None, field: str = "time_limit") -> float | None:
     """Seconds of 90, "45s", "30m", "1h30m", "2d"; None stays None.
 
     Raises:
         InvalidInput: not a duration, or not positive.
     """
-    if time_limit is None:
+    if duration is None:
         return None
-    seconds = _seconds(time_limit)
+    seconds = _seconds(duration)
     if not (math.isfinite(seconds) and seconds > 0):
-        raise InvalidInput(
-            f'time_limit must be seconds or a text such as "30m" or "1h30m"; got time_limit={time_limit!r}'
-        )
+        raise InvalidInput(f'{field} must be seconds or a text such as "30m" or "1h30m"; got {field}={duration!r}')
     return seconds
 
 

@@ -31,7 +31,7 @@ from ray_hpo.budget import Budget
 from ray_hpo.errors import RayHpoError
 from ray_hpo.front import Front, ranked_by_domination
 from ray_hpo.goals import Goals, Metric, Mode
-from ray_hpo.messages import Checkpoint
+from ray_hpo.messages import OWN_FAULTS, Checkpoint
 
 State = Literal["running", "paused", "stopped", "completed", "failed"]
 Standing = tuple[float, float, float, int]  # violation, fidelity reached, value, number: less is better
@@ -71,10 +71,11 @@ class Trial:
     begun: float = 0.0  # when it was last sent to a worker
     seconds: float = 0.0  # on workers, until the last time it gave one back
     ended: bool = False  # the trainable returned by itself
-    failures: int = 0  # exceptions of the trainable
+    failures: int = 0  # exceptions of the trainable, and times that it hung
     losses: int = 0  # workers or nodes lost
     error: str = ""  # why its last attempt broke off; empty once it got further
     traceback: str = ""  # of its last exception
+    crashes: list[tuple[float, str, str]] = field(default_factory=list)  # when, cause and error of each lost attempt
     decisions: list[tuple[float, str]] = field(default_factory=list)
 
     @property
@@ -250,11 +251,16 @@ class Experiment:
     def apply(self, time: float, kind: str, trial: int | None, body: Mapping[str, Any]) -> None:
         """Fold one event in. `body` is its JSON; the records of the strategy hold their own `trial`."""
         if kind == "session":
+            self._put_down(self._last_time)  # its driver died
+            for row in self.trials:
+                if row.state == "running":
+                    row.begun = row.since = time
             self._last_time, self.closed = time, ""
         elif kind == "budget":
             self.budget = Budget(**body)
         elif kind == "closed":
             self.tick(time)
+            self._put_down(time)
             self.closed = body["reason"]
             self._last_time = None
         elif kind in _RUNTIME_EVENTS:
@@ -316,6 +322,13 @@ class Experiment:
                     row.checkpoint = self._refer(row.checkpoint, None)
                 else:
                     self._keep_best(row)
+
+    def _put_down(self, time: float | None) -> None:
+        """A session is over at `time`, None if that is known already: nobody trains until the next one."""
+        for row in self.trials:
+            if row.state == "running" and time is not None:
+                row.seconds += time - row.begun
+                row.begun = time
 
     def _inherit(self, row: Trial) -> None:
         """A trial with a parent begins as the parent was at its last milestone."""
@@ -391,7 +404,8 @@ class Experiment:
                 row.seconds += time - row.begun
                 row.begun = time
                 row.error, row.traceback = body["error"], body["traceback"]
-                if body["cause"] == "user":
+                row.crashes.append((time, body["cause"], body["error"]))
+                if body["cause"] in OWN_FAULTS:
                     row.failures += 1
                 else:
                     row.losses += 1

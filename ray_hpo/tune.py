@@ -64,6 +64,7 @@ def tune_run(
     resources: Mapping[str, float] | None = None,
     max_concurrent: int | None = None,
     max_failures: int = 0,
+    trial_timeout: float | str | None = None,
     verify_top: int = 0,
     verify_seeds: int = 5,
     keep_checkpoints: int | None = None,
@@ -115,6 +116,8 @@ def tune_run(
         max_concurrent: the most trials at a time; default whatever the cluster holds.
         max_failures: how often a trial is tried again, from its last checkpoint, after an exception. Lost workers are
             retried apart from this count.
+        trial_timeout: seconds, or "10m": a trial that reports nothing for so long is killed, and that counts as an
+            exception. Default: none is. Not with executor="inline".
         verify_top, verify_seeds: when the search is over, train the best so many configurations again, from nothing to
             the full budget, so many times each with fresh seeds (`get_context().seed`); the best is then the one with
             the best mean. That comes on top of all limits above.
@@ -174,6 +177,7 @@ def tune_run(
         resources=normalise(resources),
         max_concurrent=max_concurrent,
         max_failures=max_failures,
+        trial_timeout=parse_duration(trial_timeout, "trial_timeout"),
         isolate=isolate,
         verify_top=verify_top,
         verify_seeds=verify_seeds,
@@ -305,6 +309,11 @@ def _check_parts(executor: str, spec: Spec, trainable: Any) -> None:
     spec.algo.searcher.check(spec.space)
     if executor not in ("ray", "inline"):
         raise InvalidInput(f"executor must be 'ray' or 'inline'; got executor={executor!r}")
+    if executor == "inline" and spec.trial_timeout is not None:
+        raise InvalidInput(
+            f"trial_timeout={spec.trial_timeout:g} cannot be kept with executor='inline', which has no "
+            "process to kill: leave one of them out"
+        )
     if executor == "ray":
         from ray_hpo.executors.ray.cluster import check_possible, check_sendable, connect
 

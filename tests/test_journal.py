@@ -144,3 +144,19 @@ def test_bodies_are_plain_json(journal: Journal, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "journal.sqlite")) as connection:
         (body,) = connection.execute("SELECT body FROM events").fetchone()
     assert json.loads(body) == START
+
+
+def test_a_trial_takes_no_time_while_no_driver_is_at_work(journal: Journal, tmp_path: Path) -> None:
+    for time, kind, trial, body in [
+        (0.0, "session", None, {}),
+        (10.0, "start", 0, START),
+        (15.0, "notice", 0, {"text": "the driver dies after this"}),
+        (3.0, "session", None, {}),  # on a machine whose clock is wrong
+        (5.0, "closed", None, {"reason": "interrupted"}),
+        (900.0, "session", None, {}),
+        (901.0, "stop", 0, {"reason": "enough"}),
+    ]:
+        journal.event(Event(time, kind, trial, body))
+    journal.commit()
+    assert read(tmp_path).trials[0].seconds == 5.0 + 2.0 + 1.0
+    journal.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from strategies.actions import fidelity_text
 from strategies.registry import algo_to_json, describe
 
 from ray_hpo.budget import duration_text
-from ray_hpo.errors import RayHpoError
+from ray_hpo.errors import InvalidInput, RayHpoError
 from ray_hpo.progress import config_text
 from ray_hpo.results import Result
 from ray_hpo.summary import result_lines
@@ -36,7 +37,7 @@ def experiment_rows(folders: Iterable[Path]) -> list[dict[str, Any]]:
 def _experiment_row(folder: Path) -> dict[str, Any]:
     try:
         result = Result(folder)
-    except RayHpoError as error:
+    except (RayHpoError, InvalidInput) as error:
         return {"name": folder.name, "status": f"unreadable: {error}", "path": str(folder)}
     goals = result.spec.goals
     best = None if goals.several or result.experiment.best is None else result.best_value
@@ -116,6 +117,7 @@ def trial_json(result: Result, trial: Trial) -> dict[str, Any]:
         "seconds": trial.seconds,
         "failures": trial.failures,
         "losses": trial.losses,
+        "crashes": [{"time": time, "cause": cause, "error": error} for time, cause, error in trial.crashes],
         "why": trial.why,
         "error": trial.error,
         "checkpoint": trial.checkpoint and trial.checkpoint.path,
@@ -152,6 +154,10 @@ def print_experiment(result: Result, limit: int) -> None:
     console.print(table)
     if len(shown) < len(ranked):
         console.print(f"... {len(ranked) - len(shown)} more: --limit 0 shows all", highlight=False)
+    causes = Counter(cause for trial in result.trials for _, cause, _ in trial.crashes)
+    if causes:
+        told = ", ".join(f"{count} {cause}" for cause, count in causes.most_common())
+        console.print(f"attempts that broke off: {told}; --trial N tells more", markup=False, highlight=False)
     for notice in result.experiment.notices[-5:]:
         console.print(f"! {notice}", markup=False, highlight=False)
 
@@ -170,6 +176,9 @@ def print_trial(result: Result, trial: Trial) -> None:
     ]
     began = trial.decisions[0][0] if trial.decisions else 0.0
     lines += [f"  +{duration_text(time - began)} {text}" for time, text in trial.decisions]
+    if trial.crashes:
+        lines.append("attempts that broke off:")
+        lines += [f"  +{duration_text(time - began)} {cause}: {error}" for time, cause, error in trial.crashes]
     if trial.traceback:
         lines += ["last exception:", trial.traceback.rstrip()]
     elif trial.error:

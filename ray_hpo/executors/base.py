@@ -37,6 +37,9 @@ class Executor(Protocol):
     def release(self, trial: int) -> None:
         """End a trial that waits at its milestone, on its worker; the worker is free again."""
 
+    def kill(self, trial: int) -> None:
+        """End a trial that trains, whatever it does, and its worker with it; another worker takes its place."""
+
     def poll(self, timeout: float) -> Sequence[Message]:
         """Messages that have arrived, in order; waits up to `timeout` seconds for the first, or less."""
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ray_hpo.executors.base import POLL_SECONDS
+from ray_hpo.executors.clock import SteadyClock
 from ray_hpo.messages import Crashed, Ended, Job, Message
 from ray_hpo.worker.runner import TrialRunner
 from ray_hpo.worker.session import Setting
@@ -18,6 +19,7 @@ class InlineExecutor:
     def __init__(self, trainable: Any, setting: Setting) -> None:
         self._runner = TrialRunner(trainable, setting)
         self._trial: int | None = None
+        self._clock = SteadyClock()
 
     slots = 1
 
@@ -26,7 +28,7 @@ class InlineExecutor:
         return int(self._trial is None)
 
     def now(self) -> float:
-        return time.time()
+        return self._clock.now()
 
     def launch(self, job: Job) -> None:
         self._trial = job.trial
@@ -38,6 +40,9 @@ class InlineExecutor:
     def release(self, trial: int) -> None:
         self._runner.release()
         self._trial = None
+
+    def kill(self, trial: int) -> None:
+        raise NotImplementedError("a thread of this process cannot be killed")
 
     def poll(self, timeout: float) -> Sequence[Message]:
         timeout = min(timeout, POLL_SECONDS)

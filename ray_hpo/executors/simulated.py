@@ -62,6 +62,9 @@ class SimulatedExecutor:
     def release(self, trial: int) -> None:
         del self._jobs[trial]
 
+    def kill(self, trial: int) -> None:
+        raise NotImplementedError("a simulated trial does not hang")
+
     def poll(self, timeout: float) -> Sequence[Message]:
         if not self._events or self._events[0][0] > self._clock + timeout:
             self._clock += timeout if math.isfinite(timeout) else 0.0

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from strategies.actions import Record, record_to_json
 
-from ray_hpo.errors import JournalError
+from ray_hpo.journal.damage import check, told_if_damaged, told_if_unwritable
 from ray_hpo.journal.schema import FILE, SCHEMA, VERSION, connect
 from ray_hpo.journal.upgrade import upgrade
 from ray_hpo.reports import Reports
@@ -55,13 +55,18 @@ class Journal:
     half second. A disk takes long to say that something is safe, and verdicts would wait for it.
 
     folder: where the journal lives; None keeps it in memory.
+
+    Raises:
+        JournalError: what is there is damaged.
     """
 
     def __init__(self, folder: Path | None) -> None:
         path = Path(":memory:") if folder is None else folder / FILE
-        self._connection = connect(path, write=True)
-        upgrade(self._connection)
-        self._connection.executescript(SCHEMA)
+        with told_if_damaged(path):
+            self._connection = connect(path, write=True)
+            check(self._connection, path)
+            upgrade(self._connection)
+            self._connection.executescript(SCHEMA)
         self._events: list[tuple[float, str, int | None, str]] = []
         self._reports: list[Reports] = []
         (self._seq,) = self._connection.execute("SELECT COALESCE(MAX(seq), 0) FROM events").fetchone()
@@ -74,8 +79,13 @@ class Journal:
         return self._synced
 
     def begin(self, spec: Mapping[str, Any]) -> None:
-        """Write the head of a new experiment."""
-        self._connection.execute("INSERT INTO head VALUES (?, ?)", (VERSION, json.dumps(spec)))
+        """Write the head of a new experiment.
+
+        Raises:
+            JournalError: the disk is full, or gone.
+        """
+        with told_if_unwritable():
+            self._connection.execute("INSERT INTO head VALUES (?, ?)", (VERSION, json.dumps(spec)))
 
     def event(self, event: Event) -> None:
         self._events.append((event.time, event.kind, event.trial, _encode(event.body) if event.body else "{}"))
@@ -101,8 +111,13 @@ class Journal:
             self.sync()
 
     def sync(self) -> None:
-        """Have the disk hold all that is committed."""
-        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        """Have the disk hold all that is committed.
+
+        Raises:
+            JournalError: the disk is full, or gone.
+        """
+        with told_if_unwritable():
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         self._synced, self._synced_at = True, time.monotonic()
 
     def close(self) -> None:
@@ -120,15 +135,13 @@ class Journal:
         reports = [(r.trial, r.step, r.count, seq, r.time, r.columns) for r in self._reports]
         events = [(seq + i, *event) for i, event in enumerate(self._events)]
         run = self._connection
-        try:
+        with told_if_unwritable():
             run.execute("BEGIN IMMEDIATE")
             if reports:
                 run.executemany("INSERT OR IGNORE INTO reports VALUES (?, ?, ?, ?, ?, ?)", reports)
             if events:
                 run.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?)", events)
             run.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise JournalError(f"the journal cannot be written: {error}; mend that, then resume") from error
         self._seq += len(events)
         self._events.clear()
         self._reports.clear()

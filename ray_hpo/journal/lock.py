@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -31,10 +32,11 @@ class Lock:
             holder = _describe(self._file)
             self._file.close()
             raise ExperimentLocked(f"{folder} is in use by {holder}: wait for it, or stop it first") from None
-        self._file.truncate(0)
         since = time.strftime("%Y-%m-%d %H:%M:%S")
-        self._file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since}))
-        self._file.flush()
+        holder = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since})
+        with contextlib.suppress(OSError):  # on a full disk it is held all the same, by nobody knows whom
+            os.ftruncate(self._file.fileno(), 0)
+            os.write(self._file.fileno(), holder.encode())
 
     def release(self) -> None:
         self._file.close()

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from ray_hpo.journal.damage import told_if_damaged
 from ray_hpo.journal.schema import FILE, connect, read_head
 from ray_hpo.journal.upgrade import Batch, batches
 from ray_hpo.reports import rows_of
@@ -26,8 +27,13 @@ def read_spec(folder: Path) -> dict[str, Any]:
 
 
 def read_experiment(folder: Path, experiment: Experiment) -> Experiment:
-    """Fold the journal in `folder` into `experiment`, and return it."""
-    with closing(connect(folder / FILE, write=False)) as connection:
+    """Fold the journal in `folder` into `experiment`, and return it.
+
+    Raises:
+        JournalError: there is no journal, or it is damaged.
+    """
+    path = folder / FILE
+    with closing(connect(path, write=False)) as connection, told_if_damaged(path):
         fold(connection, experiment)
     return experiment
 
@@ -37,7 +43,8 @@ def read_reports(folder: Path, trial: int | None = None) -> list[tuple[int, floa
     where, values = ("", ()) if trial is None else ("WHERE trial = ?", (trial,))
     found = []
     known: tuple[int, float] | None = None  # the trial and step that came last
-    with closing(connect(folder / FILE, write=False)) as connection:
+    path = folder / FILE
+    with closing(connect(path, write=False)) as connection, told_if_damaged(path):
         for number, *_, columns in batches(connection, order="trial, step", where=where, values=values):
             for step, time, metrics in rows_of(columns):
                 if known is None or (number, step) > known:

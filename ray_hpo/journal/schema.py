@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ray_hpo.errors import JournalError
+from ray_hpo.journal.damage import told_if_damaged
 
 FILE = "journal.sqlite"
 VERSION = 2
@@ -56,5 +57,6 @@ def read_head(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
         raise JournalError(
             f"{path} has version {version}, this ray_hpo reads versions up to {VERSION}: use the one that wrote it"
         )
-    body: dict[str, Any] = json.loads(spec)
+    with told_if_damaged(path):
+        body: dict[str, Any] = json.loads(spec)
     return body

@@ -91,10 +91,8 @@ class TrialRunner:
         except TrialReleased:
             return
         except BaseException as error:
-            text = str(error).strip().splitlines()
-            line = f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
             details = getattr(error, "details", "") or _trimmed_traceback(error)  # a command's own words say more
-            session.outbox.put_last(Crashed(trial, "user", line, details))
+            session.outbox.put_last(Crashed(trial, "user", _line(error), details))
         else:
             session.outbox.put_last(Ended(trial))
 
@@ -102,6 +100,15 @@ class TrialRunner:
 def is_last(message: Message) -> bool:
     """Whether nothing follows `message` until the trial is told to go on."""
     return isinstance(message, (AtMilestone, Ended, Crashed))
+
+
+def _line(error: BaseException) -> str:
+    """What an exception says, on one line."""
+    try:
+        text = str(error).strip().splitlines()
+    except Exception:  # it is the user's own, and may be broken
+        text = ["its text cannot be had: __str__ fails"]
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
 
 
 def _trimmed_traceback(error: BaseException) -> str:

@@ -182,6 +182,8 @@ class Session:
             return self.step + 1
         if not isinstance(metrics.get(name), (int, float)):
             raise TypeError(f"fidelity {name!r} must be a number in every report; this one holds {sorted(metrics)}")
+        if not math.isfinite(metrics[name]):
+            raise ValueError(f"fidelity {name!r} must be a finite number; got {metrics[name]}")
         return float(metrics[name])
 
     def _sync(self, path: str, step: float) -> None:
@@ -212,13 +214,22 @@ def plain_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
     return {str(name): _plain(name, value) for name, value in metrics.items()}
 
 
+_TOO_LARGE = 2**1023  # whole numbers that no float holds, as those of a training that diverges
+
+
 def _plain(name: str, value: Any) -> Any:
-    if value is None or type(value) in (bool, int, float, str):
+    if value is None or type(value) in (bool, float, str):
         return value
     if callable(getattr(value, "item", None)):
-        return value.item()  # a NumPy or torch scalar; larger arrays raise
-    if isinstance(value, (bool, int, float, str)):
+        value = value.item()  # a NumPy or torch scalar; larger arrays raise
+    if isinstance(value, bool):
         return value
+    if isinstance(value, int):
+        return int(value) if abs(value) < _TOO_LARGE else math.copysign(math.inf, value > 0 or -1)
+    if isinstance(value, str):
+        return str.__str__(value)  # of a class that the driver may not know
+    if hasattr(value, "__float__"):
+        return float(value)
     if isinstance(value, Mapping):
         return {str(key): _plain(f"{name}.{key}", inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):

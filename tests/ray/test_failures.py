@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,7 @@ def test_max_failures_tries_again_from_the_last_checkpoint(sweep: Sweep, tmp_pat
     result = sweep(lambda config: train(config, fail_once), algo="random", num_trials=1, max_failures=1)
     trial = result.trials[0]
     assert (trial.state, trial.failures, trial.losses) == ("completed", 1, 0)
+    assert [(cause, error) for _, cause, error in trial.crashes] == [("user", "ValueError: out of luck")]
     assert epochs_of(result, 0) == [1, 2, 3, 4]
 
 
@@ -219,6 +221,7 @@ def test_a_lost_worker_costs_only_the_work_since_the_last_checkpoint(sweep: Swee
     result = sweep(lambda config: train(config, die_once), algo="random", num_trials=2)
     lost = result.trials[0]
     assert (lost.state, lost.losses, lost.failures) == ("completed", 1, 0)
+    assert [cause for _, cause, _ in lost.crashes] == ["worker lost"]
     trained = epochs_of(result, 0)
     assert sorted(set(trained)) == [1, 2, 3, 4]
     assert trained.count(3) == trained.count(4) == 1, "the loss was before epoch 3"
@@ -235,6 +238,32 @@ def test_a_trial_that_always_kills_its_worker_fails_alone(sweep: Sweep) -> None:
     assert (result.trials[1].state, result.trials[1].failures) == ("failed", 0)
     assert result.trials[1].losses > 1
     assert result.experiment.counts() == {"completed": 1, "failed": 1, "stopped": 2}
+
+
+def test_a_trial_that_hangs_is_killed_and_tried_again_from_its_checkpoint(sweep: Sweep, tmp_path: Path) -> None:
+    def hang_once(epoch: int) -> None:
+        if epoch == 3 and once(tmp_path / "hung"):
+            threading.Event().wait()
+
+    result = sweep(
+        lambda config: train(config, hang_once), algo="random", num_trials=1, max_failures=1, trial_timeout=1.0
+    )
+    trial = result.trials[0]
+    assert (trial.state, trial.failures, trial.losses) == ("completed", 1, 0)
+    assert epochs_of(result, 0) == [1, 2, 3, 4]
+    ((_, cause, error),) = trial.crashes
+    assert (cause, error) == ("timeout", "no report for 1s (trial_timeout): it was killed")
+
+
+def test_a_trial_that_hangs_always_fails_alone(sweep: Sweep) -> None:
+    def hang_in_trial_1(config: dict[str, Any]) -> None:
+        if get_context().trial == 1:
+            threading.Event().wait()
+        train(config)
+
+    result = sweep(hang_in_trial_1, trial_timeout=1.0, max_concurrent=2)
+    assert result.experiment.counts() == {"completed": 1, "failed": 1, "stopped": 2}
+    assert result.trials[1].error == "no report for 1s (trial_timeout): it was killed"
 
 
 def test_a_trainable_that_workers_cannot_load_is_one_error_with_the_cause(sweep: Sweep) -> None:

@@ -42,6 +42,16 @@ def test_ctrl_c_ends_in_order_and_the_command_line_finishes_the_run(tmp_path: Pa
     assert all(trial.losses == trial.failures == 0 for trial in result.trials)
 
 
+def test_sigterm_ends_in_order_too(tmp_path: Path, drivers: Drivers) -> None:
+    folder = tmp_path / "terminated"
+    process = drivers.start(folder)
+    wait_until(lambda: has_reports(folder), 60)
+    process.terminate()
+    assert process.wait(30) == 0, drivers.output
+    assert ray_hpo.load(folder).status == "terminated"
+    assert f"resume: ray-hpo resume {folder}\n" in drivers.output
+
+
 def test_a_second_driver_is_refused_and_told_of_the_first(tmp_path: Path, drivers: Drivers) -> None:
     folder = tmp_path / "locked"
     process = drivers.start(folder)

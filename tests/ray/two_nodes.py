@@ -76,6 +76,7 @@ def main(folder: Path) -> None:
         {
             "losses": trial.losses,
             "failures": trial.failures,
+            "causes": [cause for _, cause, _ in trial.crashes],
             "ran": result.checkpoint(trial)["ran"],
             "state": trial.state,
         }

@@ -10,6 +10,7 @@ import ray
 
 from ray_hpo.errors import RayHpoError
 from ray_hpo.executors.base import POLL_SECONDS
+from ray_hpo.executors.clock import SteadyClock
 from ray_hpo.executors.ray.cluster import actor_options, capacity, check_possible
 from ray_hpo.executors.ray.worker_handle import WorkerHandle, WorkerLost
 from ray_hpo.messages import Crashed, Ended, Job, Message
@@ -49,6 +50,7 @@ class RayExecutor:
         self._actor_class: Any = ray.remote(max_restarts=0)(Worker).options(**options)
         self._trainable = ray.put(trainable)
         self._setting = setting
+        self._clock = SteadyClock()
         self._workers: list[WorkerHandle] = []
         self._idle: list[WorkerHandle] = []  # the one that was busy last is the first to be busy again
         self._given_back: list[WorkerHandle] = []  # since the last poll
@@ -67,7 +69,7 @@ class RayExecutor:
         return len(self._workers)
 
     def now(self) -> float:
-        return time.time()
+        return self._clock.now()
 
     def launch(self, job: Job) -> None:
         worker = self._idle.pop()
@@ -82,6 +84,11 @@ class RayExecutor:
 
     def release(self, trial: int) -> None:
         self._give_back(self._running.pop(trial))
+
+    def kill(self, trial: int) -> None:
+        worker = self._running[trial]
+        self._answers.pop(worker.answer, None)
+        self._replace(worker)
 
     def poll(self, timeout: float) -> Sequence[Message]:
         timeout = min(timeout, POLL_SECONDS)
@@ -123,7 +130,7 @@ class RayExecutor:
                 self._failed_start(worker, lost)
                 return []
             self._replace(worker)
-            return [] if trial is None else [Crashed(trial, "infra", str(lost))]
+            return [] if trial is None else [Crashed(trial, lost.cause, str(lost))]
         if worker.answer is not None:
             self._answers[worker.answer] = worker
         elif not was_up:

@@ -6,14 +6,19 @@ import pickle
 from typing import Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import RayError
 
+from ray_hpo.executors.ray.causes import cause_of, line_of
 from ray_hpo.messages import Job, Message
 from ray_hpo.worker.runner import is_last
 
 
 class WorkerLost(Exception):
     """The actor, its process or its node is gone."""
+
+    def __init__(self, error: RayError) -> None:
+        super().__init__(line_of(error))
+        self.cause = cause_of(error)
 
 
 class WorkerHandle:
@@ -61,7 +66,7 @@ class WorkerHandle:
         try:
             answer = ray.get(self.answer)
         except RayError as error:
-            raise WorkerLost(_cause(error)) from error
+            raise WorkerLost(error) from error
         if not self.up:
             self.up, self.answer = True, None
             return []
@@ -72,14 +77,3 @@ class WorkerHandle:
 
     def kill(self) -> None:
         ray.kill(self.actor)
-
-
-def _cause(error: RayError) -> str:
-    """Ray's many lines in one: the last where they are the traceback of what went wrong on the worker, else the
-    first."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if not lines:
-        return type(error).__name__
-    if isinstance(error, RayTaskError) or "creation task" in lines[0]:
-        return lines[-1]
-    return f"{type(error).__name__}: {lines[0]}"

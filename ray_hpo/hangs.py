@@ -1,0 +1,37 @@
+"""Trials that have not been heard of for too long."""
+
+from __future__ import annotations
+
+import math
+
+
+class Hangs:
+    """Who trains now, and when each was heard of last. Times are seconds of the executor's clock.
+
+    limit: seconds without a word after which a trial counts as hanging; None: none ever does.
+    """
+
+    def __init__(self, limit: float | None) -> None:
+        self.limit = limit
+        self._heard: dict[int, float] = {}
+
+    def heard(self, trial: int, now: float) -> None:
+        """The trial trains, and this is a sign of it."""
+        if self.limit is not None:
+            self._heard[trial] = now
+
+    def forget(self, trial: int) -> None:
+        """The trial does not train any more, or waits for a verdict."""
+        self._heard.pop(trial, None)
+
+    def overdue(self, now: float) -> list[int]:
+        """The trials that hang."""
+        if self.limit is None:
+            return []
+        return [trial for trial, heard in self._heard.items() if now - heard >= self.limit]
+
+    def patience(self, now: float) -> float:
+        """Seconds until the next one may count as hanging."""
+        if self.limit is None or not self._heard:
+            return math.inf
+        return max(0.0, min(self._heard.values()) + self.limit - now)
