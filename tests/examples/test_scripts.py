@@ -71,7 +71,10 @@ def test_a_determined_experiment_file(sweep: Sweep) -> None:
 
 def test_our_own_sweep_file(sweep: Sweep) -> None:
     result = sweep("run", "examples/sweeps/digits.yaml", "-n", 1, "--max-budget", 1)
-    assert result.spec.resumable and result.best_trial.step == 1
+    assert result.spec.resumable and result.best_trial.fidelity == 1
+    assert (
+        result.best_trial.step >= 1
+    )  # where its epochs are short and the machine is busy, it is a few further already
 
 
 # ---- other styles ----
