@@ -106,6 +106,9 @@ class SweepOptions:
     gpu: Annotated[float | None, _option("GPUs of one trial; 0.5 shares one.", _TRIALS)] = None
     max_concurrent: Annotated[int | None, _option("The most trials at a time.", _TRIALS)] = None
     max_failures: Annotated[int | None, _option("How often a trial that failed is tried again.", _TRIALS)] = None
+    trial_timeout: Annotated[
+        str | None, _option("Kill a trial that reports nothing for so long, as 10m (default never).", _TRIALS)
+    ] = None
     keep_checkpoints: Annotated[
         int | None, _option("Keep the checkpoints of so many completed trials, the best (default all).", _TRIALS)
     ] = None

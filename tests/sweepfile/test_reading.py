@@ -256,3 +256,8 @@ def test_mistakes_in_a_determined_experiment(old: str, new: str, message: str, t
     with pytest.raises(InvalidInput) as raised:
         sweep_of(tmp_path, DETERMINED.replace(old, new))
     assert f"{tmp_path}/sweep.yaml{message}" in str(raised.value)
+
+
+def test_how_long_a_trial_may_be_silent(tmp_path: Path) -> None:
+    text = 'command: "python train.py --lr :lr:"\nparameters: {lr: "0:1"}\nmetric: loss\ntrial_timeout: 10m\n'
+    assert sweep_of(tmp_path, text).arguments()["trial_timeout"] == "10m"
