@@ -97,6 +97,7 @@ def slots_busy(folder: Path, slots: int, algo: str, count: int, reuse: bool) -> 
 
     asha = tune.schedulers.ASHAScheduler(max_t=EPOCHS, grace_period=1, reduction_factor=3)
     found = _fit(folder, train, slots, count, reuse, asha if algo == "asha_stopping" else None)
-    trials = [result.metrics_dataframe.to_dict("records") for result in found]
+    frames = [result.metrics_dataframe.to_dict("records") for result in found]
+    trials = [rows for rows in frames if rows]  # of some reused actors' trials Ray Tune has no reports
     reports = [row for rows in trials for row in rows]
     return busy(reports, slots, all_up(folder, slots), max(rows[0]["began"] for rows in trials))
