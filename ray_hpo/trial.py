@@ -128,6 +128,8 @@ class Experiment:
         self.proposed = 0  # trials that are not copies of others: those that the limit on trials counts
         self.over = 0  # of these, those that have come to their end
         self._states: Counter[State] = Counter()
+        self._running: dict[int, Trial] = {}
+        self._worked = 0.0  # seconds of all trials, as in `Trial.seconds`
         self._trained = 0.0
         self._best: Trial | None = None
         self._best_is_known = True
@@ -211,7 +213,7 @@ class Experiment:
 
     def worker_seconds(self, time: float) -> float:
         """Seconds that trials have been on workers up to `time`, all together."""
-        return sum(t.seconds + (max(0.0, time - t.begun) if t.state == "running" else 0.0) for t in self.trials)
+        return self._worked + sum(max(0.0, time - trial.begun) for trial in self._running.values())
 
     @property
     def last_time(self) -> float:
@@ -252,9 +254,8 @@ class Experiment:
         """Fold one event in. `body` is its JSON; the records of the strategy hold their own `trial`."""
         if kind == "session":
             self._put_down(self._last_time)  # its driver died
-            for row in self.trials:
-                if row.state == "running":
-                    row.begun = row.since = time
+            for row in self._running.values():
+                row.begun = row.since = time
             self._last_time, self.closed = time, ""
         elif kind == "budget":
             self.budget = Budget(**body)
@@ -281,6 +282,7 @@ class Experiment:
             self.trials.append(Trial(record.trial, dict(record.config), record.until, record.bracket, record.parent))
             self.proposed += record.parent is None
             self._states["running"] += 1
+            self._running[record.trial] = self.trials[-1]
             self._inherit(self.trials[-1])
             if not self.trials[-1].ended:
                 self.granted += self.cost(self.trials[-1].origin, record.until)
@@ -325,9 +327,9 @@ class Experiment:
 
     def _put_down(self, time: float | None) -> None:
         """A session is over at `time`, None if that is known already: nobody trains until the next one."""
-        for row in self.trials:
-            if row.state == "running" and time is not None:
-                row.seconds += time - row.begun
+        for row in self._running.values():
+            if time is not None:
+                self._count_seconds(row, time)
                 row.begun = time
 
     def _inherit(self, row: Trial) -> None:
@@ -371,7 +373,7 @@ class Experiment:
 
     def _leave(self, row: Trial, state: State, time: float) -> None:
         if row.state == "running":
-            row.seconds += time - row.begun
+            self._count_seconds(row, time)
         self._enter(row, state)
 
     def _enter(self, row: Trial, state: State) -> None:
@@ -380,6 +382,15 @@ class Experiment:
         if row.parent is None:
             self.over += (state in _OVER) - (row.state in _OVER)
         row.state = state
+        if state == "running":
+            self._running[row.number] = row
+        else:
+            self._running.pop(row.number, None)
+
+    def _count_seconds(self, row: Trial, time: float) -> None:
+        """A trial has been on a worker since it began."""
+        row.seconds += time - row.begun
+        self._worked += time - row.begun
 
     def _compare(self, row: Trial) -> None:
         """See whether a trial with a new value is the best now, or is not any more."""
@@ -401,7 +412,7 @@ class Experiment:
             case "notice":
                 self.notices.append(f"trial {row.number}: {body['text']}")
             case "crashed":
-                row.seconds += time - row.begun
+                self._count_seconds(row, time)
                 row.begun = time
                 row.error, row.traceback = body["error"], body["traceback"]
                 row.crashes.append((time, body["cause"], body["error"]))

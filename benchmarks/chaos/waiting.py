@@ -1,4 +1,4 @@
-"""Waiting for what is to happen."""
+"""Waiting for what is to happen, instead of sleeping and hoping."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 STEP_SECONDS = 0.01
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60.0, what: str = "what was waited for") -> None:
     """Return as soon as `condition` holds.
 
     Raises:
@@ -17,5 +17,5 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"nothing happened for {seconds:g} s")
+            raise TimeoutError(f"{what} did not happen in {seconds:g} s")
         time.sleep(STEP_SECONDS)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.chaos.waiting import wait_until
 from ray_hpo.command.process import CommandFailed, Process, ending
-from tests.ray.waiting import wait_until
 
 MARK = "RAY_HPO_TEST_COMMAND"
 Start = Callable[..., Process]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ray.waiting import wait_until
+from benchmarks.chaos.waiting import wait_until
 
 DRIVER = Path(__file__).with_name("driver.py")
 _MARK = "RAY_HPO_TEST"

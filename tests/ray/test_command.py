@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import ray_hpo
+from benchmarks.chaos.waiting import wait_until
 from ray_hpo import Command, tune_run, uniform
-from tests.ray.waiting import wait_until
 
 # Trains on from where it stands, with a child in a session of its own; waits at epoch 3 until the test lets it go on.
 SCRIPT = """

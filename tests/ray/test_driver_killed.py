@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import ray_hpo
+from benchmarks.chaos.waiting import wait_until
 from ray_hpo.journal import read_reports
 from ray_hpo.journal.schema import FILE, connect
 from tests.ray import driver
 from tests.ray.processes import Drivers
-from tests.ray.waiting import wait_until
 
 KILLS = 10
 ON_ITS_OWN_RAY = (3, 7)  # kills that take a Ray along; the others leave one behind with the workers of a dead driver

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 import ray_hpo
+from benchmarks.chaos.waiting import wait_until
 from ray_hpo.journal.schema import FILE
 from tests.ray import driver
 from tests.ray.processes import Drivers
-from tests.ray.waiting import wait_until
 
 COMMAND = [str(Path(sys.executable).with_name("ray-hpo"))]
 

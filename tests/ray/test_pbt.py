@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import ray_hpo
+from benchmarks.chaos.waiting import wait_until
 from tests.ray import pbt_driver
 from tests.ray.pbt_driver import EPOCHS, POPULATION
 from tests.ray.processes import Drivers
 from tests.ray.test_driver_killed import count
-from tests.ray.waiting import wait_until
 from tests.test_copies import lineage
 
 COPIES = "SELECT COUNT(*) FROM events WHERE kind = 'start' AND body LIKE '%\"parent\"%'"

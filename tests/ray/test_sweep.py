@@ -114,7 +114,7 @@ def test_trials_run_side_by_side(tmp_path: Path) -> None:
 
     def meet(config: dict[str, Any]) -> dict[str, float]:
         """Ends well only if all others are there at the same time."""
-        from tests.ray.waiting import wait_until
+        from benchmarks.chaos.waiting import wait_until
 
         (meeting / str(get_context().trial)).touch()
         wait_until(lambda: len(list(meeting.iterdir())) == count)

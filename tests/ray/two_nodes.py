@@ -19,7 +19,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 import ray_hpo
-from tests.ray.waiting import wait_until
+from benchmarks.chaos.waiting import wait_until
 
 NODE = {"include_dashboard": False, "num_cpus": 2, "object_store_memory": 80 * 2**20}
 
@@ -30,8 +30,8 @@ def make_trainable(doomed: str, at_risk: Path) -> Any:
 
         import ray
 
+        from benchmarks.chaos.waiting import wait_until
         from ray_hpo import get_checkpoint, get_context, report
-        from tests.ray.waiting import wait_until
 
         here = ray.get_runtime_context().get_node_id()
         if here != doomed:
