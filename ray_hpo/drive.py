@@ -181,6 +181,7 @@ def _run(
             budget=budget,
             max_failures=spec.max_failures,
             trial_timeout=spec.trial_timeout,
+            more_gpu=spec.more_gpu,
             nest=spec.space.nest,
             seed_of=spec.trial_seed,
             on_tick=progress.update,

@@ -10,10 +10,21 @@ from typing import Any, Literal
 
 from ray_hpo.reports import Reports
 
-# Why an attempt at a trial broke off. The first two count as the trial's own failures; journals of 0.1 may say "infra"
-# for any of the others. "unreachable" is a worker whose connection broke: Ray does not know yet what became of it.
-Cause = Literal["user", "timeout", "worker lost", "node lost", "unreachable", "out of memory", "preempted", "infra"]
-OWN_FAULTS = frozenset({"user", "timeout"})
+# Why an attempt at a trial broke off. The first three count as the trial's own failures; journals of 0.1 may say
+# "infra" for any of the others. "unreachable" is a worker whose connection broke: Ray does not know yet what became
+# of it.
+Cause = Literal[
+    "user",
+    "timeout",
+    "gpu out of memory",
+    "worker lost",
+    "node lost",
+    "unreachable",
+    "out of memory",
+    "preempted",
+    "infra",
+]
+OWN_FAULTS = frozenset({"user", "timeout", "gpu out of memory"})
 
 
 @dataclass(frozen=True)
@@ -29,6 +40,7 @@ class Job:
     """Train `config` (nested, as the user wrote the space) from `checkpoint`, or from nothing, to `until`.
 
     begun: when the controller decided it; the simulated clock goes on from there.  seed: the trial's own.
+    gpu: the share of a GPU that it needs, if that is more than the other trials have.
     """
 
     trial: int
@@ -37,6 +49,7 @@ class Job:
     checkpoint: Checkpoint | None
     begun: float
     seed: int = 0
+    gpu: float | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +86,7 @@ class Ended:
 class Crashed:
     """The trial's attempt is over; its worker is gone or free.
 
-    kind: "user" for an exception of the trainable, else what became of its worker.
+    kind: "user" or "gpu out of memory" for an exception of the trainable, else what became of its worker.
     """
 
     trial: int

@@ -33,3 +33,22 @@ def normalise(resources: Mapping[str, float] | None) -> dict[str, float]:
     if not any(asked.values()):
         raise InvalidInput("resources must ask for something, or the cluster is filled without end; give cpu or gpu")
     return asked
+
+
+def check_on_oom(on_oom: str, resources: Mapping[str, float]) -> None:
+    """
+    Raises:
+        InvalidInput: not a policy, or one that `resources`, with Ray's names, give no room for.
+    """
+    if on_oom not in ("fail", "more"):
+        raise InvalidInput(f"on_oom must be 'fail' or 'more'; got on_oom={on_oom!r}")
+    if on_oom == "more" and not 0 < resources.get("GPU", 0.0) < 1:
+        raise InvalidInput(
+            "on_oom='more' gives a trial a larger share of its GPU, and needs trials that share one, as in "
+            f"resources={{'gpu': 0.25}}; got gpu={resources.get('GPU', 0.0):g}"
+        )
+
+
+def larger_share(share: float) -> float | None:
+    """Twice the share of a GPU, up to a whole one; None if it is that already."""
+    return min(1.0, 2 * share) if share < 1 else None

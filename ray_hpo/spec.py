@@ -19,6 +19,7 @@ from strategies.strategy import Problem
 
 from ray_hpo.errors import InvalidInput, JournalError
 from ray_hpo.goals import Goals
+from ray_hpo.resources import check_on_oom, larger_share
 from ray_hpo.seeds import derived_seed
 from ray_hpo.trial import Experiment
 
@@ -37,6 +38,7 @@ class Spec:
     metric, mode, constraints: as in `tune_run`; together they are the `goals`.
     gpu_hours, cost, price_per_hour, patience: see `Budget`.
     trial_timeout: seconds without a report after which a trial is killed; None: never.
+    on_oom: "more": a trial whose GPU is out of memory is tried again with a larger share; "fail": that is a failure.
     verifies: in a verification the search's trials whose configurations these are, in turn.
     """
 
@@ -71,6 +73,7 @@ class Spec:
     keep_checkpoints: int | None = None
     constraints: Mapping[str, str] = dataclasses.field(default_factory=dict)
     trial_timeout: float | None = None
+    on_oom: str = "fail"
 
     def __post_init__(self) -> None:
         goals = self.goals
@@ -121,6 +124,7 @@ class Spec:
             if not self.total_budget >= self.algo.rungs(fidelity)[0]:
                 raise InvalidInput(f"total_budget={self.total_budget} is not enough for one trial to report")
 
+        check_on_oom(self.on_oom, self.resources)
         for field in ("gpu_hours", "cost", "price_per_hour"):
             _check_positive(field, getattr(self, field))
         if self.gpu_hours is not None and not self.resources.get("GPU"):
@@ -138,6 +142,13 @@ class Spec:
     @cached_property
     def goals(self) -> Goals:
         return Goals.of(self.metric, self.mode, self.constraints)
+
+    def more_gpu(self, share: float | None) -> float | None:
+        """The share of a GPU for a trial that ran out of its memory with `share` (None: what all have); None: it has
+        failed."""
+        return (
+            larger_share(self.resources.get("GPU", 0.0) if share is None else share) if self.on_oom == "more" else None
+        )
 
     def trial_seed(self, number: int) -> int:
         """What `get_context().seed` is in trial `number`."""

@@ -73,6 +73,7 @@ class Trial:
     ended: bool = False  # the trainable returned by itself
     failures: int = 0  # exceptions of the trainable, and times that it hung
     losses: int = 0  # workers or nodes lost
+    gpu: float | None = None  # its share of a GPU, once it has a larger one than the experiment's trials
     error: str = ""  # why its last attempt broke off; empty once it got further
     traceback: str = ""  # of its last exception
     crashes: list[tuple[float, str, str]] = field(default_factory=list)  # when, cause and error of each lost attempt
@@ -213,7 +214,7 @@ class Experiment:
 
     def worker_seconds(self, time: float) -> float:
         """Seconds that trials have been on workers up to `time`, all together."""
-        return self._worked + sum(max(0.0, time - trial.begun) for trial in self._running.values())
+        return self._worked + sum(max(0.0, time - row.begun) * self._size(row) for row in self._running.values())
 
     @property
     def last_time(self) -> float:
@@ -390,7 +391,11 @@ class Experiment:
     def _count_seconds(self, row: Trial, time: float) -> None:
         """A trial has been on a worker since it began."""
         row.seconds += time - row.begun
-        self._worked += time - row.begun
+        self._worked += (time - row.begun) * self._size(row)
+
+    def _size(self, row: Trial) -> float:
+        """How many workers of the usual size its worker counts for."""
+        return 1.0 if row.gpu is None or not self.budget.gpus else row.gpu / self.budget.gpus
 
     def _compare(self, row: Trial) -> None:
         """See whether a trial with a new value is the best now, or is not any more."""
@@ -416,7 +421,9 @@ class Experiment:
                 row.begun = time
                 row.error, row.traceback = body["error"], body["traceback"]
                 row.crashes.append((time, body["cause"], body["error"]))
-                if body["cause"] in OWN_FAULTS:
+                if "gpu" in body:  # it is tried again with more
+                    row.gpu = body["gpu"]
+                elif body["cause"] in OWN_FAULTS:
                     row.failures += 1
                 else:
                     row.losses += 1

@@ -65,6 +65,7 @@ def tune_run(
     max_concurrent: int | None = None,
     max_failures: int = 0,
     trial_timeout: float | str | None = None,
+    on_oom: Literal["fail", "more"] = "fail",
     verify_top: int = 0,
     verify_seeds: int = 5,
     keep_checkpoints: int | None = None,
@@ -118,6 +119,8 @@ def tune_run(
             retried apart from this count.
         trial_timeout: seconds, or "10m": a trial that reports nothing for so long is killed, and that counts as an
             exception. Default: none is. Not with executor="inline".
+        on_oom: when a trial's GPU is out of memory: "fail" counts that as an exception; "more" tries the trial again
+            from its last checkpoint with twice its share of the GPU, and again, up to a whole one.
         verify_top, verify_seeds: when the search is over, train the best so many configurations again, from nothing to
             the full budget, so many times each with fresh seeds (`get_context().seed`); the best is then the one with
             the best mean. That comes on top of all limits above.
@@ -178,6 +181,7 @@ def tune_run(
         max_concurrent=max_concurrent,
         max_failures=max_failures,
         trial_timeout=parse_duration(trial_timeout, "trial_timeout"),
+        on_oom=on_oom,
         isolate=isolate,
         verify_top=verify_top,
         verify_seeds=verify_seeds,
@@ -314,6 +318,8 @@ def _check_parts(executor: str, spec: Spec, trainable: Any) -> None:
             f"trial_timeout={spec.trial_timeout:g} cannot be kept with executor='inline', which has no "
             "process to kill: leave one of them out"
         )
+    if executor == "inline" and spec.on_oom == "more":
+        raise InvalidInput("on_oom='more' needs workers to share GPUs out, and not executor='inline': leave one out")
     if executor == "ray":
         from ray_hpo.executors.ray.cluster import check_possible, check_sendable, connect
 

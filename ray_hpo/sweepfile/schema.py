@@ -51,6 +51,7 @@ class Sweep(BaseModel):
     max_concurrent: int | None = Field(default=None, description="the most trials at a time")
     max_failures: int = Field(default=0, description="how often a trial that failed is tried again")
     trial_timeout: str | float | None = Field(default=None, description="10m: a trial that is silent so long is killed")
+    on_oom: str = Field(default="fail", description="more: a trial whose GPU is out of memory gets a larger share")
     keep_checkpoints: int | None = Field(default=None, description="of how many completed trials; default: of all")
     forbidden: list[str] = Field(default_factory=list, description="combinations that are not tried")
     points_to_evaluate: list[dict[str, Any]] = Field(default_factory=list, description="configurations to try first")

@@ -9,9 +9,10 @@ import threading
 import traceback
 from typing import Any
 
-from ray_hpo.messages import AtMilestone, Crashed, Ended, Job, Message
+from ray_hpo.messages import AtMilestone, Cause, Crashed, Ended, Job, Message
 from ray_hpo.storage import CheckpointStore
 from ray_hpo.worker import session as sessions
+from ray_hpo.worker.gpu_memory import is_gpu_out_of_memory
 from ray_hpo.worker.output import Output
 from ray_hpo.worker.session import Session, Setting, TrialReleased
 from ray_hpo.worker.trainables import Body, as_body
@@ -92,7 +93,8 @@ class TrialRunner:
             return
         except BaseException as error:
             details = getattr(error, "details", "") or _trimmed_traceback(error)  # a command's own words say more
-            session.outbox.put_last(Crashed(trial, "user", _line(error), details))
+            kind: Cause = "gpu out of memory" if is_gpu_out_of_memory(error) else "user"
+            session.outbox.put_last(Crashed(trial, kind, _line(error), details))
         else:
             session.outbox.put_last(Ended(trial))
 

@@ -7,7 +7,7 @@ import importlib
 import logging
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -85,14 +85,35 @@ def actor_options(asked: Mapping[str, float]) -> dict[str, Any]:
     return {"num_cpus": asked.get("CPU", 0), "num_gpus": asked.get("GPU", 0), "resources": custom}
 
 
+def not_on(nodes: Set[str]) -> dict[str, Any]:
+    """Options of a Ray actor that keep it away from `nodes`, by their ids."""
+    return {"label_selector": {"ray.io/node-id": f"!in({', '.join(sorted(nodes))})"}} if nodes else {}
+
+
 def capacity(asked: Mapping[str, float]) -> int:
     """How many workers that ask for `asked` the nodes that are alive hold."""
-    return sum(_fit(node["Resources"], asked) for node in _nodes())
+    return sum(room(asked).values())
+
+
+def room(asked: Mapping[str, float]) -> dict[str, int]:
+    """By the id of a node how many workers that ask for `asked` it holds, if any."""
+    fit = {node["NodeID"]: _fit(node["Resources"], asked) for node in _nodes()}
+    return {node: count for node, count in fit.items() if count}
+
+
+def node_name(number: str) -> str:
+    """The address of the node with this id, and enough of the id to tell it from others there."""
+    found = [node["NodeManagerAddress"] for node in _all_nodes() if node["NodeID"] == number]
+    return f"{found[0]} ({number[:8]})" if found else number[:8]
 
 
 def _nodes() -> list[dict[str, Any]]:
+    return [node for node in _all_nodes() if node["Alive"]]
+
+
+def _all_nodes() -> list[dict[str, Any]]:
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]  # Ray's
-    return [node for node in nodes if node["Alive"]]
+    return nodes
 
 
 def check_possible(asked: Mapping[str, float]) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ray
 
+from ray_hpo.budget import duration_text
 from ray_hpo.errors import RayHpoError
 from ray_hpo.executors.base import POLL_SECONDS
 from ray_hpo.executors.clock import SteadyClock
-from ray_hpo.executors.ray.cluster import actor_options, capacity, check_possible
+from ray_hpo.executors.ray.bad_nodes import AVOID_SECONDS, STRIKES, Losses
+from ray_hpo.executors.ray.cluster import actor_options, check_possible, node_name, not_on, room
+from ray_hpo.executors.ray.sharing import Held, to_leave, workers_taken
 from ray_hpo.executors.ray.worker_handle import WorkerHandle, WorkerLost
-from ray_hpo.messages import Crashed, Ended, Job, Message
+from ray_hpo.messages import Crashed, Ended, Job, Message, Notice
 from ray_hpo.worker.actor import Worker
 from ray_hpo.worker.session import Setting
 
@@ -46,17 +50,22 @@ class RayExecutor:
         self._resources = resources
         self._max_concurrent = max_concurrent
         self._isolate = isolate
-        options = actor_options(resources)
-        self._actor_class: Any = ray.remote(max_restarts=0)(Worker).options(**options)
+        self._actor_class: Any = ray.remote(max_restarts=0)(Worker)
+        self._options = actor_options(resources)
         self._trainable = ray.put(trainable)
         self._setting = setting
         self._clock = SteadyClock()
         self._workers: list[WorkerHandle] = []
         self._idle: list[WorkerHandle] = []  # the one that was busy last is the first to be busy again
         self._given_back: list[WorkerHandle] = []  # since the last poll
+        self._queued: deque[Job] = deque()  # launched, and the worker that it counted on makes way for another one
         self._running: dict[int, WorkerHandle] = {}  # by trial
+        self._larger: WorkerHandle | None = None  # one with a larger share that starts, or has no trial yet
         self._answers: dict[Any, WorkerHandle] = {}  # what is waited for
+        self._losses = Losses()
+        self._avoided: frozenset[str] = frozenset()  # ids of nodes
         self._resized = 0.0
+        self._wanted = 0  # workers, all of the same size
         self._failed_starts = 0
         self._resize()
 
@@ -72,10 +81,19 @@ class RayExecutor:
         return self._clock.now()
 
     def launch(self, job: Job) -> None:
-        worker = self._idle.pop()
-        worker.run(job, self._window)
-        self._running[job.trial] = worker
-        self._answers[worker.answer] = worker
+        if job.gpu is not None:
+            self._run(self._take_larger(), job)
+        elif self._idle:
+            self._run(self._idle.pop(), job)
+        else:
+            self._queued.append(job)
+
+    def room_for(self, gpu: float) -> bool:
+        if self._larger is None:
+            self._larger = self._start(gpu)
+        if not self._larger.up:
+            self._make_room(self._larger)
+        return self._larger.up and self._larger.share == gpu
 
     def proceed(self, trial: int, until: float) -> None:
         worker = self._running[trial]
@@ -86,6 +104,9 @@ class RayExecutor:
         self._give_back(self._running.pop(trial))
 
     def kill(self, trial: int) -> None:
+        if trial not in self._running:
+            self._queued = deque(job for job in self._queued if job.trial != trial)
+            return
         worker = self._running[trial]
         self._answers.pop(worker.answer, None)
         self._replace(worker)
@@ -98,6 +119,7 @@ class RayExecutor:
             if worker.idle:
                 worker.free_memory()
         self._given_back.clear()
+        self._leave_bad_nodes()
         if not self._answers:
             time.sleep(timeout)
             return []
@@ -115,6 +137,8 @@ class RayExecutor:
             worker.kill()
         for workers in (self._workers, self._idle, self._given_back, self._running, self._answers):
             workers.clear()
+        self._queued.clear()
+        self._larger = None
 
     @property
     def _window(self) -> float:
@@ -129,12 +153,22 @@ class RayExecutor:
             if not was_up:
                 self._failed_start(worker, lost)
                 return []
+            if trial is None:
+                self._replace(worker)
+                return []
+            self._losses.add(worker.node, trial, time.monotonic())
+            error, avoided = f"{lost}; on node {node_name(worker.node)}", self._avoided
             self._replace(worker)
-            return [] if trial is None else [Crashed(trial, lost.cause, str(lost))]
+            return [*(_avoids(node, trial) for node in self._avoided - avoided), Crashed(trial, lost.cause, error)]
+        if was_up and worker.answer is None:
+            self._losses.went_well(worker.node)
         if worker.answer is not None:
             self._answers[worker.answer] = worker
+        elif worker is self._larger:
+            for other in self._workers:
+                other.leaves = False
         elif not was_up:
-            self._idle.append(worker)
+            self._is_idle(worker)
         elif isinstance(messages[-1], Crashed):
             self._replace(worker)
         elif isinstance(messages[-1], Ended):
@@ -143,17 +177,30 @@ class RayExecutor:
         return messages
 
     def _give_back(self, worker: WorkerHandle) -> None:
-        if self._isolate:
+        if self._isolate or worker.leaves or worker.share is not None:
             self._replace(worker)
             return
         worker.give_back()
-        self._idle.append(worker)
+        self._is_idle(worker)
         self._given_back.append(worker)
+
+    def _is_idle(self, worker: WorkerHandle) -> None:
+        if self._queued:
+            self._run(worker, self._queued.popleft())
+        else:
+            self._idle.append(worker)
+
+    def _run(self, worker: WorkerHandle, job: Job) -> None:
+        worker.run(job, self._window)
+        self._running[job.trial] = worker
+        self._answers[worker.answer] = worker
 
     def _failed_start(self, worker: WorkerHandle, lost: WorkerLost) -> None:
         """One can be a lost node: the next `_resize` tries again. Many, and no worker up, are a broken trainable."""
         worker.kill()
         self._workers.remove(worker)
+        if worker is self._larger:
+            self._larger = None
         self._failed_starts += 1
         if any(other.up for other in self._workers):
             return
@@ -173,10 +220,55 @@ class RayExecutor:
     def _resize(self) -> None:
         """Start workers up to what the nodes that are alive hold. One that is busy is never taken away."""
         self._resized = time.monotonic()
-        wanted = capacity(self._resources)
-        if self._max_concurrent is not None:
-            wanted = min(wanted, self._max_concurrent)
-        for _ in range(len(self._workers), wanted):
-            worker = WorkerHandle(self._actor_class.remote(self._trainable, self._setting))
-            self._workers.append(worker)
-            self._answers[worker.answer] = worker
+        nodes = room(self._resources)
+        self._avoided = self._losses.avoided(nodes.keys(), self._resized)
+        there = sum(worker.node in self._avoided for worker in self._workers)
+        fit = there + sum(count for node, count in nodes.items() if node not in self._avoided)
+        most = fit if self._max_concurrent is None else self._max_concurrent
+        self._wanted = min(fit, most)
+        usual = self._resources.get("GPU", 0.0)
+        taken = sum(workers_taken(worker.share, usual) - 1 for worker in self._workers if worker.share is not None)
+        for _ in range(len(self._workers), min(fit - taken, most)):
+            self._start()
+
+    def _start(self, share: float | None = None) -> WorkerHandle:
+        """share: of a GPU, instead of what the others have."""
+        options = {**self._options, **not_on(self._avoided), **({} if share is None else {"num_gpus": share})}
+        actor = self._actor_class.options(**options).remote(self._trainable, self._setting)
+        worker = WorkerHandle(actor, share)
+        self._workers.append(worker)
+        self._answers[worker.answer] = worker
+        return worker
+
+    def _take_larger(self) -> WorkerHandle:
+        worker, self._larger = self._larger, None
+        assert worker is not None
+        return worker
+
+    def _make_room(self, larger: WorkerHandle) -> None:
+        """Have as many workers go as it takes for `larger` to start; those that are idle at once."""
+        usual = self._resources.get("GPU", 0.0)
+        held = [
+            Held(worker.gpu, worker.share or usual, worker.share is None, worker in self._idle, worker.leaves)
+            for worker in self._workers
+        ]
+        too_many = sum(not worker.leaves for worker in self._workers) - self._wanted
+        for worker in [self._workers[i] for i in to_leave(held, larger.share or usual, too_many)]:
+            worker.leaves = True
+            if worker in self._idle:
+                self._idle.remove(worker)
+                self._replace(worker)
+
+    def _leave_bad_nodes(self) -> None:
+        """Workers that are idle on a node that is avoided make way for others elsewhere."""
+        for worker in [worker for worker in self._idle if worker.node in self._avoided]:
+            self._idle.remove(worker)
+            self._replace(worker)
+
+
+def _avoids(node: str, trial: int) -> Notice:
+    return Notice(
+        trial,
+        f"node {node_name(node)} has lost {STRIKES} trials in a row and is avoided: for "
+        f"{duration_text(AVOID_SECONDS)} new workers start on other nodes",
+    )

@@ -26,12 +26,18 @@ class WorkerHandle:
 
     answer: what `ray.wait` can wait for: that it is up, or the next messages of the trial that runs; None while it is
     idle or its trial waits for a verdict.
+    share: its share of a GPU, if that is larger than the other workers' is.
+    node, gpu: the id of its node, and of the GPU on which it is, if it is on one; empty until it is up.
+    leaves: whether it makes way for another one when its trial is over, or paused.
     """
 
-    def __init__(self, actor: Any) -> None:
+    def __init__(self, actor: Any, share: float | None = None) -> None:
         self.actor = actor
+        self.share = share
         self.trial: int | None = None
         self.up = False
+        self.node = self.gpu = ""
+        self.leaves = False
         self.answer: Any = actor.ready.remote()
         self._holds = False  # whether a trial that gave it back is still to be ended
 
@@ -69,6 +75,8 @@ class WorkerHandle:
             raise WorkerLost(error) from error
         if not self.up:
             self.up, self.answer = True, None
+            self.node, gpu = answer
+            self.gpu = f"{self.node}/{gpu}" if gpu else ""
             return []
         messages: list[Message] = pickle.loads(answer)
         over = bool(messages) and is_last(messages[-1])
