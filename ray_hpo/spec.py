@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -183,11 +184,15 @@ class Spec:
             JournalError: `body` is none of ours, or a later version's.
         """
         try:
-            parts = {"space": SearchSpace.from_json(body["space"]), "algo": algo_from_json(body["algo"])}
+            space = SearchSpace.from_json(body["space"])
+            paths: Mapping[str, Any] = body["space"].get("paths", {})
+            if not all(isinstance(name, str) for name in (*space.names, *itertools.chain(*paths.values()))):
+                raise ValueError("a parameter has no name")
+            parts = {"space": space, "algo": algo_from_json(body["algo"])}
             if "earlier" in body:  # journals of 0.1 may lack it
                 parts["earlier"] = Earlier.from_json(body["earlier"])
             return cls(**{**body, **parts})
-        except (LookupError, TypeError, AttributeError, ValueError) as error:
+        except Exception as error:  # whatever it holds: it may be damaged, or made up
             raise JournalError(
                 f"what the experiment is cannot be read from its journal ({type(error).__name__}: {error}): it is "
                 "damaged, or of a later ray_hpo"

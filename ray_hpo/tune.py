@@ -23,7 +23,7 @@ from strategies.space import SearchSpace
 
 from ray_hpo.command.command import Command
 from ray_hpo.command_algo import check_command, how_trials_run, suited
-from ray_hpo.drive import Limits, MakeExecutor, create, drive
+from ray_hpo.drive import Limits, MakeExecutor, create, drive, look_through
 from ray_hpo.errors import InvalidInput
 from ray_hpo.executors.base import Executor
 from ray_hpo.folder import choose_name, existing_folder, make_folder
@@ -35,7 +35,7 @@ from ray_hpo.results import Result
 from ray_hpo.spaces import to_space
 from ray_hpo.spec import Spec, parse_duration
 from ray_hpo.summary import print_lines
-from ray_hpo.trainable_ref import import_trainable, reference_of, short_name
+from ray_hpo.trainable_ref import import_trainable, reference_of, short_name, text_of
 from ray_hpo.warm_start import read_earlier
 from ray_hpo.worker.session import Setting
 from ray_hpo.worker.trainables import is_resumable
@@ -225,7 +225,8 @@ def resume(
 
     Args:
         path: the experiment's folder.
-        trainable: default: import what the journal names.
+        trainable: default: import, or run, what the journal names. That is code of whoever wrote the folder, and so are
+            the checkpoints in it, which workers unpickle; both come after all checks of the folder.
         num_trials, time_limit, total_budget, gpu_hours, cost, patience: new limits over all sessions together, larger
         than before; default: as they were.
         space: only to make sure that the space is still the recorded one.
@@ -239,16 +240,19 @@ def resume(
     spec = Spec.from_json(read_spec(folder))
     if space is not None:
         _refuse_changes(spec.space, to_space(space))
+    limits = Limits(num_trials, parse_duration(time_limit), total_budget, gpu_hours, cost, patience)
+    limits.check(spec)
+    console = Console() if progress else None
     if trainable is None:
+        look_through(folder, spec, limits)  # for whatever the journal names runs from here on
+        if console is not None and spec.trainable is not None:
+            print_lines(console, [f"trainable: {text_of(spec.trainable)}, as the journal names it"])
         trainable = import_trainable(spec.trainable, path)
     if is_resumable(trainable, spec.algo.pauses) != spec.resumable:
         raise InvalidInput(
             "the trainable is of another kind than the recorded one: train(config) and train(config, budget)"
         )
-    limits = Limits(num_trials, parse_duration(time_limit), total_budget, gpu_hours, cost, patience)
-    limits.check(spec)
     _check_parts(executor, spec, trainable)
-    console = Console() if progress else None
     return drive(folder, spec, _executor(executor, trainable), limits, console)
 
 

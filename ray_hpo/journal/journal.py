@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from strategies.actions import Record, record_to_json
 
+from ray_hpo.journal.backup import Backup
 from ray_hpo.journal.damage import check, told_if_damaged, told_if_unwritable
 from ray_hpo.journal.schema import FILE, SCHEMA, VERSION, connect
 from ray_hpo.journal.upgrade import upgrade
@@ -72,6 +73,8 @@ class Journal:
         (self._seq,) = self._connection.execute("SELECT COALESCE(MAX(seq), 0) FROM events").fetchone()
         self._synced_at = time.monotonic()
         self._synced = True
+        self._backup = None if folder is None else Backup(folder)
+        self._seq_at_open = self._seq
 
     @property
     def synced(self) -> bool:
@@ -119,13 +122,17 @@ class Journal:
         with told_if_unwritable():
             self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         self._synced, self._synced_at = True, time.monotonic()
+        if self._backup is not None:
+            self._backup.take_if_due()
 
     def close(self) -> None:
-        """Close the file; what was not committed is dropped.
+        """Close the file; what was not committed is dropped. A last copy is made if anything was written.
 
         Nothing is left beside it, unless somebody reads it just now: a reader of a file in WAL mode would make two
         files that it may not remove.
         """
+        if self._backup is not None and self._seq > self._seq_at_open:
+            self._backup.take()
         with contextlib.suppress(sqlite3.OperationalError):
             self._connection.execute("PRAGMA journal_mode = DELETE").fetchall()
         self._connection.close()
