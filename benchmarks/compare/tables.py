@@ -84,7 +84,8 @@ def _print_table(title: str, scores: Scores, runs: Sequence[Run], setting: str, 
         print(
             f"{method:{width}s}"
             + " ".join(f"{value:6.3f}" for value in scores.curves[i].mean(axis=0))
-            + f"  [{low[-1]:.3f}, {high[-1]:.3f}] {ranks[i].mean():6.2f} {ranks[i, :, -1].mean():5.2f} {scores.seeds[i]:5d} "
+            + f"  [{low[-1]:.3f}, {high[-1]:.3f}] {ranks[i].mean():6.2f} {ranks[i, :, -1].mean():5.2f}"
+            + f" {scores.seeds[i]:5d} "
             + "".join(f"{factor:9.1f}" for factor in sooner)
             + f" {np.mean(asks):8.2f}"
         )
