@@ -12,12 +12,12 @@ from typer.main import get_command
 import ray_hpo
 from ray_hpo import InvalidInput, JournalError, load, resume
 from ray_hpo.cli.main import app
+from ray_hpo.experiment import Experiment
 from ray_hpo.journal import Event, Journal, backup
 from ray_hpo.journal.backup import DAMAGED, restore
 from ray_hpo.journal.damage import BACKUP
 from ray_hpo.journal.reader import read_experiment
 from ray_hpo.journal.schema import FILE
-from ray_hpo.trial import Experiment
 from tests.test_journal_damage import TRIALS, start, train
 
 
