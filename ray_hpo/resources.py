@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
+
+from strategies.numbers import is_finite
 
 from ray_hpo.errors import InvalidInput
 
@@ -22,7 +23,7 @@ def normalise(resources: Mapping[str, float] | None) -> dict[str, float]:
         raise InvalidInput(f'resources must be a dict such as {{"cpu": 1, "gpu": 0.5}}; got {resources!r}')
     asked: dict[str, float] = {}
     for name, amount in resources.items():
-        if isinstance(amount, bool) or not isinstance(amount, (int, float)) or not 0 <= amount < math.inf:
+        if isinstance(amount, bool) or not isinstance(amount, (int, float)) or not (is_finite(amount) and amount >= 0):
             raise InvalidInput(f"resources: {name} must be a number of at least 0; got {name}={amount!r}")
         if amount > 1 and amount != int(amount):
             raise InvalidInput(

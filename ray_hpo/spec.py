@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from strategies.earlier import Earlier
+from strategies.numbers import is_finite
 from strategies.registry import algo_from_json, algo_to_json
 from strategies.schedulers.base import Scheduler
 from strategies.schedulers.rungs import Fidelity
@@ -95,11 +96,11 @@ class Spec:
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise InvalidInput(f"seed must be a whole number of at least 0; got seed={self.seed!r}")
         for field in ("num_trials", "max_concurrent", "patience"):
-            _check_count(field, getattr(self, field), least=1)
+            check_count(field, getattr(self, field), least=1)
         for field in ("max_failures", "verify_top"):
-            _check_count(field, getattr(self, field), least=0)
-        _check_count("keep_checkpoints", self.keep_checkpoints, least=0)
-        _check_count("verify_seeds", self.verify_seeds, least=2)  # fewer have no interval
+            check_count(field, getattr(self, field), least=0)
+        check_count("keep_checkpoints", self.keep_checkpoints, least=0)
+        check_count("verify_seeds", self.verify_seeds, least=2)  # fewer have no interval
         if self.num_trials is not None and self.num_trials < len(self.points_to_evaluate):
             raise InvalidInput(
                 f"num_trials={self.num_trials} leaves no room for the {len(self.points_to_evaluate)} configurations of "
@@ -218,7 +219,7 @@ def parse_duration(duration: float | str | None, field: str = "time_limit") -> f
 
 def _seconds(text: float | str) -> float:
     if isinstance(text, (int, float)) and not isinstance(text, bool):
-        return float(text)
+        return float(text) if is_finite(text) else math.nan
     parts = re.findall(r"(\d+(?:\.\d+)?)\s*([smhd])", str(text))
     if not parts or re.sub(r"(\d+(?:\.\d+)?)\s*([smhd])", "", str(text)).strip():
         return math.nan
@@ -228,10 +229,14 @@ def _seconds(text: float | str) -> float:
 def _check_positive(field: str, value: float | None) -> None:
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not (is_finite(value) and value > 0):
         raise InvalidInput(f"{field} must be a number above 0; got {field}={value!r}")
 
 
-def _check_count(field: str, value: int | None, least: int) -> None:
+def check_count(field: str, value: int | None, least: int) -> None:
+    """
+    Raises:
+        InvalidInput: not a whole number of at least `least`, or None.
+    """
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
         raise InvalidInput(f"{field} must be a whole number of at least {least}; got {field}={value!r}")

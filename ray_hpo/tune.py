@@ -33,7 +33,7 @@ from ray_hpo.plan import Plan, make_plan
 from ray_hpo.resources import normalise
 from ray_hpo.results import Result
 from ray_hpo.spaces import to_space
-from ray_hpo.spec import Spec, parse_duration
+from ray_hpo.spec import Spec, check_count, parse_duration
 from ray_hpo.summary import print_lines
 from ray_hpo.trainable_ref import import_trainable, reference_of, short_name, text_of
 from ray_hpo.warm_start import read_earlier
@@ -267,6 +267,8 @@ def _choose_algo(
 ) -> tuple[Scheduler, list[str]]:
     """The algorithm, and what a user should know of the choice."""
     notes = []
+    for field, count in (("num_trials", num_trials), ("max_concurrent", max_concurrent)):
+        check_count(field, count, least=1)
     if algo == "auto":
         algo, why = pick(space, max_budget, num_trials, max_concurrent)
         chosen = resolve_algo(algo)

@@ -128,7 +128,10 @@ class Sweep(BaseModel):
         own = {"command", "parameters", "forbidden", "metrics_from", "metric_regex", "shell", "folder", "grace"}
         arguments = {name: getattr(self, name) for name in type(self).model_fields if name not in own}
         if isinstance(self.algo, dict):
-            arguments["algo"] = algo_from_json(self.algo)
+            try:
+                arguments["algo"] = algo_from_json(self.algo)
+            except (LookupError, TypeError, AttributeError) as error:
+                raise InvalidInput(f"algo={self.algo!r} is none: {type(error).__name__}: {error}") from None
         return arguments
 
 
