@@ -21,7 +21,7 @@ from typing import Any
 
 from ray_hpo.messages import AtMilestone, Checkpoint, Job, Notice, Saved
 from ray_hpo.storage import CheckpointStore
-from ray_hpo.worker.outbox import Outbox
+from ray_hpo.worker.outbox import Bell, Outbox
 
 SAVE_NOW = "save-now"  # a file in the experiment's folder by which its driver asks all trials to save
 SAVE_SECONDS = 60.0  # how much work a trainable that saves on demand may lose
@@ -72,14 +72,20 @@ class Setting:
 
 
 class Session:
-    """One trial's link to its runner."""
+    """One trial's link to its runner.
 
-    def __init__(self, job: Job, setting: Setting) -> None:
+    alone: no other job came with this one.
+    """
+
+    def __init__(self, job: Job, setting: Setting, bell: Bell, alone: bool = True) -> None:
         self.job = job
         self.setting = setting
         self.until = job.until
         self.step = 0.0
-        self.outbox = Outbox(job.trial)
+        self.outbox = Outbox(job.trial, bell)
+        self._bell = bell
+        self._alone = alone
+        self._began = time.monotonic()
         self._store = CheckpointStore(setting.folder)
         self._saved_at = time.monotonic()
         self._newest = ""  # path of the last checkpoint
@@ -148,6 +154,11 @@ class Session:
         """Whether the trial is to end: for trainables that can tell before their next report."""
         return self._released
 
+    @property
+    def seconds(self) -> float | None:
+        """How long it has had its worker, where others had it since the launch."""
+        return None if self._alone else time.monotonic() - self._began
+
     # ---- the runner's side ----
 
     def proceed(self, until: float) -> None:
@@ -170,7 +181,12 @@ class Session:
             self.save(checkpoint)
         self.outbox.report(step, plain)
         while self.step >= self.until and not last:
-            self.outbox.put_last(AtMilestone(self.job.trial))
+            self.outbox.put(AtMilestone(self.job.trial, self.job.final, self.seconds))
+            if self._alone:
+                self._bell.ring_out()
+            if self.job.final:
+                self._released = True
+                raise TrialReleased
             self._verdict.get()
             if self._released:
                 raise TrialReleased
