@@ -20,7 +20,7 @@ from ray_hpo.worker.session import Setting
 
 MAX_FAILED_STARTS = 5  # with no worker up, before the experiment is given up
 RESIZE_SECONDS = 5.0  # how often the pool is fitted to the nodes that are alive
-WINDOW_SECONDS = (0.05, 0.5)  # the shortest and the longest time that reports wait for others to travel with
+WINDOW_SECONDS = (0.2, 0.5)  # the shortest and the longest time that reports wait for others to travel with
 WINDOW_OF_WORKER = 0.0025  # a window is as long as the pool is large, so that the driver can keep up with all workers
 FEW = 32  # workers of which the first answer is waited for; of more, all answers that are there are taken at once
 
