@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,17 +12,18 @@ from ray_hpo.budget import duration_text
 from ray_hpo.errors import RayHpoError
 from ray_hpo.executors.base import POLL_SECONDS
 from ray_hpo.executors.clock import SteadyClock
+from ray_hpo.executors.ray.backlog import Backlog
 from ray_hpo.executors.ray.bad_nodes import AVOID_SECONDS, STRIKES, Losses
 from ray_hpo.executors.ray.cluster import actor_options, check_possible, node_name, not_on, room
 from ray_hpo.executors.ray.sharing import Held, to_leave, workers_taken
 from ray_hpo.executors.ray.worker_handle import WorkerHandle, WorkerLost
-from ray_hpo.messages import Crashed, Ended, Job, Message, Notice
+from ray_hpo.messages import Crashed, Job, Message, Notice
 from ray_hpo.worker.actor import Worker
 from ray_hpo.worker.session import Setting
 
 MAX_FAILED_STARTS = 5  # with no worker up, before the experiment is given up
 RESIZE_SECONDS = 5.0  # how often the pool is fitted to the nodes that are alive
-WINDOW_SECONDS = (0.05, 0.5)  # the shortest and the longest time that reports wait for others to travel with
+WINDOW_SECONDS = (0.2, 0.5)  # the shortest and the longest time that reports wait for others to travel with
 WINDOW_OF_WORKER = 0.0025  # a window is as long as the pool is large, so that the driver can keep up with all workers
 FEW = 32  # workers of which the first answer is waited for; of more, all answers that are there are taken at once
 
@@ -33,6 +33,7 @@ class RayExecutor:
 
     resources: of one trial, with Ray's names (see ray_hpo/resources.py).
     isolate: give every trial a process of its own, at about 1 s each. After a crash that is done anyhow.
+    ahead: no job depends on what others find, so that they may be taken ahead of their turn.
 
     Raises:
         InvalidInput: no node can ever give `resources`.
@@ -45,6 +46,7 @@ class RayExecutor:
         resources: Mapping[str, float],
         max_concurrent: int | None = None,
         isolate: bool = False,
+        ahead: bool = False,
     ) -> None:
         check_possible(resources)
         self._resources = resources
@@ -58,8 +60,8 @@ class RayExecutor:
         self._workers: list[WorkerHandle] = []
         self._idle: list[WorkerHandle] = []  # the one that was busy last is the first to be busy again
         self._given_back: list[WorkerHandle] = []  # since the last poll
-        self._queued: deque[Job] = deque()  # launched, and the worker that it counted on makes way for another one
-        self._running: dict[int, WorkerHandle] = {}  # by trial
+        self._running: dict[int, WorkerHandle] = {}  # by trial, those included that a worker has yet to begin
+        self._backlog = Backlog(shares=ahead and not isolate)
         self._larger: WorkerHandle | None = None  # one with a larger share that starts, or has no trial yet
         self._answers: dict[Any, WorkerHandle] = {}  # what is waited for
         self._losses = Losses()
@@ -71,7 +73,7 @@ class RayExecutor:
 
     @property
     def free(self) -> int:
-        return len(self._idle)
+        return self._backlog.wanted(len(self._idle), len(self._workers), len(self._running))
 
     @property
     def slots(self) -> int:
@@ -82,11 +84,11 @@ class RayExecutor:
 
     def launch(self, job: Job) -> None:
         if job.gpu is not None:
-            self._run(self._take_larger(), job)
-        elif self._idle:
-            self._run(self._idle.pop(), job)
-        else:
-            self._queued.append(job)
+            self._run(self._take_larger(), [job])
+            return
+        self._backlog.add(job)
+        if self._backlog.per_call == 1:
+            self._hand_out()
 
     def room_for(self, gpu: float) -> bool:
         if self._larger is None:
@@ -103,16 +105,19 @@ class RayExecutor:
     def release(self, trial: int) -> None:
         self._give_back(self._running.pop(trial))
 
+    def began(self, trial: int) -> float | None:
+        worker = self._running.get(trial)
+        return worker.since if worker is not None and worker.jobs[0].trial == trial else None
+
     def kill(self, trial: int) -> None:
-        if trial not in self._running:
-            self._queued = deque(job for job in self._queued if job.trial != trial)
-            return
         worker = self._running[trial]
         self._answers.pop(worker.answer, None)
+        self._backlog.give_back([job for job in worker.jobs if job.trial != trial])
         self._replace(worker)
 
     def poll(self, timeout: float) -> Sequence[Message]:
         timeout = min(timeout, POLL_SECONDS)
+        self._hand_out()
         if time.monotonic() - self._resized > RESIZE_SECONDS:
             self._resize()
         for worker in self._given_back:
@@ -137,7 +142,6 @@ class RayExecutor:
             worker.kill()
         for workers in (self._workers, self._idle, self._given_back, self._running, self._answers):
             workers.clear()
-        self._queued.clear()
         self._larger = None
 
     @property
@@ -145,55 +149,69 @@ class RayExecutor:
         shortest, longest = WINDOW_SECONDS
         return min(max(shortest, WINDOW_OF_WORKER * len(self._workers)), longest)
 
+    def _hand_out(self) -> None:
+        while self._idle and self._backlog:
+            self._run(self._idle.pop(), self._backlog.take(len(self._workers)))
+
+    def _run(self, worker: WorkerHandle, jobs: list[Job]) -> None:
+        worker.run(jobs, self._window, self.now())
+        self._running.update((job.trial, worker) for job in jobs)
+        self._answers[worker.answer] = worker
+
     def _receive(self, worker: WorkerHandle) -> list[Message]:
-        was_up, trial = worker.up, worker.trial
+        was_up = worker.up
         try:
-            messages = worker.receive(self._window)
+            messages, over, given_back, seconds = worker.receive(self._window, self.now())
         except WorkerLost as lost:
             if not was_up:
                 self._failed_start(worker, lost)
                 return []
-            if trial is None:
-                self._replace(worker)
-                return []
-            self._losses.add(worker.node, trial, time.monotonic())
-            error, avoided = f"{lost}; on node {node_name(worker.node)}", self._avoided
-            self._replace(worker)
-            return [*(_avoids(node, trial) for node in self._avoided - avoided), Crashed(trial, lost.cause, error)]
-        if was_up and worker.answer is None:
+            return self._lost(worker, lost)
+        if not was_up:
+            self._is_up(worker)
+            return []
+        if over or given_back:
+            self._backlog.took(seconds, len(over))
+            self._backlog.give_back(given_back)
+            for job in (*over, *given_back):
+                del self._running[job.trial]
+        if over or worker.answer is None:
             self._losses.went_well(worker.node)
         if worker.answer is not None:
             self._answers[worker.answer] = worker
-        elif worker is self._larger:
-            for other in self._workers:
-                other.leaves = False
-        elif not was_up:
-            self._is_idle(worker)
-        elif isinstance(messages[-1], Crashed):
+        elif over and isinstance(messages[-1], Crashed):
             self._replace(worker)
-        elif isinstance(messages[-1], Ended):
-            del self._running[messages[-1].trial]
+        elif worker.idle:
             self._give_back(worker)
         return messages
+
+    def _lost(self, worker: WorkerHandle, lost: WorkerLost) -> list[Message]:
+        """Of several jobs nobody knows which one ended the worker, if one did: each is run again, alone."""
+        jobs, avoided = worker.jobs, self._avoided
+        for job in jobs[:1]:
+            self._losses.add(worker.node, job.trial, time.monotonic())
+        self._replace(worker)
+        notices = [_avoids(node, jobs[0].trial) for node in self._avoided - avoided if jobs]
+        if len(jobs) > 1:
+            self._backlog.give_back(jobs, alone=True)
+            return [*notices]
+        where = node_name(worker.node)
+        return [*notices, *(Crashed(job.trial, lost.cause, f"{lost}; on node {where}") for job in jobs)]
+
+    def _is_up(self, worker: WorkerHandle) -> None:
+        if worker is not self._larger:
+            self._idle.append(worker)
+            return
+        for other in self._workers:  # it has found its room
+            other.leaves = False
 
     def _give_back(self, worker: WorkerHandle) -> None:
         if self._isolate or worker.leaves or worker.share is not None:
             self._replace(worker)
             return
         worker.give_back()
-        self._is_idle(worker)
+        self._idle.append(worker)
         self._given_back.append(worker)
-
-    def _is_idle(self, worker: WorkerHandle) -> None:
-        if self._queued:
-            self._run(worker, self._queued.popleft())
-        else:
-            self._idle.append(worker)
-
-    def _run(self, worker: WorkerHandle, job: Job) -> None:
-        worker.run(job, self._window)
-        self._running[job.trial] = worker
-        self._answers[worker.answer] = worker
 
     def _failed_start(self, worker: WorkerHandle, lost: WorkerLost) -> None:
         """One can be a lost node: the next `_resize` tries again. Many, and no worker up, are a broken trainable."""
@@ -213,8 +231,8 @@ class RayExecutor:
         """Whatever state the process is in, a fresh one takes its place."""
         worker.kill()
         self._workers.remove(worker)
-        if worker.trial is not None:
-            self._running.pop(worker.trial, None)
+        for job in worker.jobs:
+            self._running.pop(job.trial, None)
         self._resize()
 
     def _resize(self) -> None:
