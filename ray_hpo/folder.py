@@ -61,7 +61,7 @@ def existing_folder(path: str | os.PathLike[str]) -> Path:
         RayHpoError: none is.
     """
     folder = Path(path).expanduser().absolute()
-    if not (folder / FILE).is_file():
+    if not os.path.isfile(folder / FILE):
         raise RayHpoError(f"{folder} holds no experiment: there is no {FILE} in it; `ray-hpo ls` lists what is there")
     return folder
 
@@ -73,6 +73,6 @@ def experiments_in(storage: str | os.PathLike[str]) -> list[Path]:
         RayHpoError: `storage` is no folder.
     """
     root = Path(storage).expanduser()
-    if not root.is_dir():
+    if not os.path.isdir(root):  # False as well for a name that cannot be one
         raise RayHpoError(f"{root} is not a folder; experiments lie in the folder that tune_run got as storage=")
     return sorted((file.parent for file in root.glob(f"*/{FILE}")), key=lambda folder: -(folder / FILE).stat().st_mtime)

@@ -46,7 +46,8 @@ def _sweep_file_last(arguments: list[str]) -> list[str]:
 
 
 def _fail(error: Exception, code: int) -> None:
-    typer.echo(f"error: {error}", err=True)
+    text = str(error).replace("\n", "\\n")  # one line, also where what was written has several
+    typer.echo(f"error: {text}", err=True)
     raise SystemExit(code)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import typer
 
 from ray_hpo.cli.app import INSPECT, PathArgument, app
@@ -15,7 +17,7 @@ def restore(path: PathArgument) -> None:
     from ray_hpo.journal.backup import DAMAGED, restore as put_back
 
     folder = path.expanduser().absolute()
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise RayHpoError(f"{folder} is not a folder")
     with Lock(folder):
         taken = put_back(folder)

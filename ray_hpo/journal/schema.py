@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -34,9 +35,9 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     Raises:
         JournalError: there is none, or what is there is not all ours.
     """
-    if path.is_symlink():
+    if os.path.islink(path):
         raise JournalError(f"{path} is a link: a journal is a file in its experiment's folder")
-    if not (write or path.is_file()):
+    if not (write or os.path.isfile(path)):  # False as well for a name that cannot be one
         raise JournalError(f"{path.parent} holds no experiment: there is no {path.name} in it")
     target = str(path) if write else f"{path.absolute().as_uri()}?mode=ro"
     connection = sqlite3.connect(target, uri=not write, isolation_level=None)
