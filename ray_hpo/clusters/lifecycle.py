@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import time
@@ -20,6 +21,7 @@ JOIN_SECONDS = 180.0  # how long machines that are there may take until they hav
 CLOUD_JOIN_SECONDS = 900.0  # those of a cloud boot first
 _LOOK_SECONDS = 0.5
 _STOPS = 4  # rounds of `ray stop`: a machine may have been starting Ray in the first
+_CLIENTS = {"aws": ("boto3", "boto3"), "gcp": ("googleapiclient", "google-api-python-client")}
 _NOTHING_LEFT = "Did not find any active Ray processes"
 
 
@@ -48,10 +50,10 @@ def up(cluster: ClusterFile, restart: bool = False) -> list[Node]:
     restart: restart Ray on one that is up, which ends what runs there.
 
     Raises:
-        InvalidInput: this machine lacks ssh or rsync.
+        InvalidInput: this machine lacks ssh, rsync or the cloud's client.
         RayHpoError: machines cannot be reached, Ray does not start, or not all workers join.
     """
-    _check_tools()
+    _check_tools(cluster)
     if cluster.is_local:
         _check_machines(cluster)
     running = on_head(cluster, "ray health-check").code == 0
@@ -104,10 +106,10 @@ def down(cluster: ClusterFile) -> None:
     """Stop a cluster: its cloud's machines are given back, on machines of one's own nothing of Ray is left.
 
     Raises:
-        InvalidInput: this machine lacks ssh.
+        InvalidInput: this machine lacks ssh, rsync or the cloud's client.
         RayHpoError: Ray's launcher fails, or a machine cannot be reached.
     """
-    _check_tools()
+    _check_tools(cluster)
     if run_ray(cluster, "down", "--yes") != 0:
         raise RayHpoError(f"`ray down` did not succeed, see above{_hint(cluster)}")
     if not cluster.is_local or cluster.in_docker:
@@ -135,7 +137,10 @@ def _on_all(work: Any, cluster: ClusterFile, hosts: Sequence[str]) -> list[Done]
         return list(threads.map(lambda host: work(cluster, host), hosts))
 
 
-def _check_tools() -> None:
+def _check_tools(cluster: ClusterFile) -> None:
+    module, package = _CLIENTS.get(cluster.provider, ("ray", "ray"))
+    if importlib.util.find_spec(module) is None:
+        raise InvalidInput(f"provider {cluster.provider} needs a package more: pip install {package}")
     missing = [tool for tool in ("ssh", "rsync") if shutil.which(tool) is None]
     if missing:
         raise InvalidInput(f"this machine has no {' and no '.join(missing)}, which Ray's launcher uses; install them")

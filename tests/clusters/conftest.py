@@ -14,7 +14,7 @@ SHIPPED = ROOT / "cluster" / "local.yaml"
 
 
 def edited(lab: Lab, name: str) -> None:
-    """Put cluster/local.yaml on the laptop as a user would edit it, and without installations: no host has a way out."""
+    """Put cluster/local.yaml on the laptop as a user edits it, but without installations: no host has a way out."""
     shipped = SHIPPED.read_text()
     head, *workers = (lab.address(host) for host in lab.hosts)
     config = yaml.safe_load(shipped.replace(yaml.safe_load(shipped)["provider"]["head_ip"], head))

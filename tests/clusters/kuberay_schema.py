@@ -1,4 +1,4 @@
-"""What KubeRay 1.7.0 accepts of a RayCluster and a RayJob, as far as our manifests go: fields that are not here are refused.
+"""What KubeRay 1.7.0 accepts of a RayCluster and a RayJob, as far as our manifests go: other fields are refused.
 
 Written from the v1 schemas of the custom resource definitions `ray.io_rayclusters.yaml` and `ray.io_rayjobs.yaml` in
 helm-chart/kuberay-operator/crds of github.com/ray-project/kuberay at the tag v1.7.0 (Apache-2.0; 900 kB, of which this

@@ -1,7 +1,7 @@
 """A user's script for a cluster: `python sweep.py FOLDER`. Each report tells on which host its epoch ran.
 
-Trials from HELD_FROM on wait after their first epoch for a file `go` beside the experiment's folder, so that what shall
-happen in the middle of the sweep does.
+Trials from HELD_FROM on wait, one epoch after each start, for a file `go` beside the folder of the experiment: so
+what shall happen in the middle of the sweep does.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ def trainable(go: Path) -> Callable[[dict[str, Any]], None]:
         from ray_hpo import get_checkpoint, get_context, report
 
         state = get_checkpoint() or {"epoch": 0}
-        for epoch in range(state["epoch"] + 1, EPOCHS + 1):
-            while get_context().trial >= HELD_FROM and epoch > 1 and not go.exists():
+        first = state["epoch"] + 1
+        for epoch in range(first, EPOCHS + 1):
+            while get_context().trial >= HELD_FROM and epoch > first and not go.exists():
                 time.sleep(0.05)
             time.sleep(EPOCH_SECONDS)  # the training
             loss = abs(config["x"] - 0.3) + config["lr"] / epoch

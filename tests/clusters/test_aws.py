@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -108,6 +107,7 @@ def test_machines_may_do_what_they_need(config: Any) -> None:
         }
     own = iam.get_role_policy(RoleName="ray-hpo-head", PolicyName="give-workers-their-role")["PolicyDocument"]
     worker = iam.get_role(RoleName="ray-hpo-worker")["Role"]["Arn"]
-    (given,) = own["Statement"] if isinstance(own["Statement"], list) else (own["Statement"],)
+    own = yaml.safe_load(str(own))  # moto keeps it as text
+    (given,) = own["Statement"]
     assert (given["Action"], given["Resource"]) == ("iam:PassRole", worker)
     assert iam.list_role_policies(RoleName="ray-hpo-worker")["PolicyNames"] == ["bucket"]
