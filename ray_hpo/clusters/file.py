@@ -69,7 +69,7 @@ def read_cluster_file(path: Path) -> ClusterFile:
         InvalidInput: there is no such file, or `ray up` could not work with what it says.
     """
     if not path.is_file():
-        raise InvalidInput(f"{path}: no such file; cluster files to begin with are in the folder cluster/")
+        raise InvalidInput(f"{path}: no such file; files to begin with are in cluster/ of our repository")
     try:
         config = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:

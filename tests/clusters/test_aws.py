@@ -12,16 +12,16 @@ from tests.clusters.lab.lab import ROOT
 
 boto3 = pytest.importorskip("boto3")
 moto = pytest.importorskip("moto")
+ec2 = pytest.importorskip("moto.ec2.models.instance_types")
 
 REGION = "us-west-2"
-BUCKET = "my-bucket"
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The file as Ray completes it: security group, key pair, subnets, machine image, what machines have.
 
-    In an AWS in this process, with the roles of cluster/aws-roles.yaml.
+    In an AWS in this process, with the profiles of cluster/aws-roles.yaml: with others Ray would wait for them.
     """
     from ray.autoscaler import sdk
 
@@ -32,12 +32,13 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
             patched.setenv(name, "none")
         patched.setenv("AWS_DEFAULT_REGION", REGION)
         patched.setenv("HOME", str(home))
-        boto3.client("cloudformation").create_stack(
-            StackName="ray-hpo",
-            TemplateBody=(ROOT / "cluster" / "aws-roles.yaml").read_text(),
-            Parameters=[{"ParameterKey": "Bucket", "ParameterValue": BUCKET}],
-            Capabilities=["CAPABILITY_NAMED_IAM"],
-        )
+        kinds = [kind for kind in ec2.InstanceTypeBackend.instance_types if kind.name in ("m5.large", "g5.2xlarge")]
+        patched.setattr(ec2.InstanceTypeBackend, "instance_types", kinds)  # Ray reads the list of all, some 800
+        for resource in roles().values():
+            if resource["Type"] == "AWS::IAM::InstanceProfile":
+                boto3.client("iam").create_instance_profile(
+                    InstanceProfileName=resource["Properties"]["InstanceProfileName"]
+                )
         yield sdk.bootstrap_config(
             yaml.safe_load((ROOT / "cluster" / "cluster.yaml").read_text()), no_config_cache=True
         )
@@ -96,18 +97,24 @@ def test_only_ssh_is_open_to_the_world(config: Any) -> None:
     assert open_ports == {(22, 22)}
 
 
-def test_machines_may_do_what_they_need(config: Any) -> None:
-    """What Ray's role may do beside that, AmazonEC2FullAccess, is AWS's own text, and moto does not attach it."""
-    iam = boto3.client("iam")
-    for role in ("ray-hpo-head", "ray-hpo-worker"):
-        statements = iam.get_role_policy(RoleName=role, PolicyName="bucket")["PolicyDocument"]["Statement"]
-        assert {statement["Resource"] for statement in statements} == {
-            f"arn:aws:s3:::{BUCKET}",
-            f"arn:aws:s3:::{BUCKET}/*",
-        }
-    own = iam.get_role_policy(RoleName="ray-hpo-head", PolicyName="give-workers-their-role")["PolicyDocument"]
-    worker = iam.get_role(RoleName="ray-hpo-worker")["Role"]["Arn"]
-    own = yaml.safe_load(str(own))  # moto keeps it as text
-    (given,) = own["Statement"]
-    assert (given["Action"], given["Resource"]) == ("iam:PassRole", worker)
-    assert iam.list_role_policies(RoleName="ray-hpo-worker")["PolicyNames"] == ["bucket"]
+def roles() -> Any:
+    """What cluster/aws-roles.yaml makes, by name; a reference to something is its name."""
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    for tag in ("!Ref", "!Sub", "!GetAtt"):
+        Loader.add_constructor(tag, lambda loader, node: node.value)
+    return yaml.load((ROOT / "cluster" / "aws-roles.yaml").read_text(), Loader)["Resources"]
+
+
+def test_machines_may_do_what_they_need() -> None:
+    made = {name: resource["Properties"] for name, resource in roles().items()}
+    bucket = {statement["Resource"] for statement in made["BucketPolicy"]["PolicyDocument"]["Statement"]}
+    assert bucket == {"arn:aws:s3:::${Bucket}", "arn:aws:s3:::${Bucket}/*"}
+    assert set(made["BucketPolicy"]["Roles"]) == {"HeadRole", "WorkerRole"}
+    assert made["HeadRole"]["ManagedPolicyArns"] == ["arn:aws:iam::aws:policy/AmazonEC2FullAccess"]
+    (given,) = made["HeadRole"]["Policies"][0]["PolicyDocument"]["Statement"]
+    assert (given["Action"], given["Resource"]) == ("iam:PassRole", "WorkerRole.Arn")
+    assert not {"Policies", "ManagedPolicyArns"} & set(made["WorkerRole"])
+    assert {made[f"{kind}Profile"]["Roles"][0] for kind in ("Head", "Worker")} == {"HeadRole", "WorkerRole"}
