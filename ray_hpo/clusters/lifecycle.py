@@ -103,23 +103,26 @@ def status(cluster: ClusterFile) -> Status:
 
 
 def down(cluster: ClusterFile) -> None:
-    """Stop a cluster: its cloud's machines are given back, on machines of one's own nothing of Ray is left.
+    """Stop a cluster: a cloud's machines are given back; on machines of one's own nothing of Ray is left.
+
+    There `ray down` would stop the head alone, and take long over one that is gone.
 
     Raises:
         InvalidInput: this machine lacks ssh, rsync or the cloud's client.
         RayHpoError: Ray's launcher fails, or a machine cannot be reached.
     """
     _check_tools(cluster)
-    if run_ray(cluster, "down", "--yes") != 0:
-        raise RayHpoError(f"`ray down` did not succeed, see above{_hint(cluster)}")
     if not cluster.is_local or cluster.in_docker:
+        if run_ray(cluster, "down", "--yes") != 0:
+            raise RayHpoError("`ray down` did not succeed, see above")
         return
-    hosts = [str(cluster.head), *cluster.workers]
-    failed = {host: done for host, done in zip(hosts, _on_all(_stop, cluster, hosts), strict=True) if done.code != 0}
+    head = str(cluster.head)
+    ended = {head: _stop(cluster, head)}  # first: it would start the workers again
+    ended |= zip(cluster.workers, _on_all(_stop, cluster, cluster.workers), strict=True)
+    failed = [f"{host}: {done.why}" for host, done in ended.items() if done.code != 0]
     if failed:
         raise RayHpoError(
-            "; ".join(f"{host}: {done.why}" for host, done in failed.items())
-            + ". Where Ray still runs there, it ends by itself about a minute after its head has gone"
+            f"not stopped: {'; '.join(failed)}. Ray that still runs there ends about a minute after it misses its head"
         )
 
 

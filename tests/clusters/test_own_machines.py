@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import ray_hpo
 from benchmarks.chaos.waiting import wait_until
 from tests.clusters import sweep
 from tests.clusters.conftest import edited, ray_hpo_command
@@ -44,9 +45,10 @@ def laptop(lab: Lab) -> Laptop:
     return lambda *words: lab.run(LAPTOP, ray_hpo_command(*words), timeout=180.0)
 
 
-def submit(laptop: Laptop, job: str, folder: Path) -> None:
+def submit(laptop: Laptop, job: str, folder: Path) -> dict[str, str]:
+    """What to type next, as it is printed: by what it is for."""
     told = laptop("submit", FILE, "--id", job, "--working-dir", "work", "--", "python", "sweep.py", str(folder))
-    assert f"ray exec {FILE} 'ray job logs --follow {job}'" in told
+    return dict(line.split(": ", 1) for line in told.splitlines() if ": " in line)
 
 
 def jobs(laptop: Laptop) -> dict[str, str]:
@@ -76,31 +78,33 @@ def test_a_sweep_outlives_two_hosts(lab: Lab, laptop: Laptop, tmp_path: Path, mo
     lab.join("h3")
 
 
-def test_a_sweep_goes_on_where_its_head_left_it(
+def test_a_sweep_goes_on_after_a_stop_and_after_the_loss_of_its_head(
     lab: Lab, laptop: Laptop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The head's host is lost with the driver on it: a new head, and the same command again."""
+    """The driver is lost with the head's host: a new head, and the same command again."""
     expected = undisturbed(tmp_path / "undisturbed", monkeypatch)
     folder = lab.shared / "head" / "sweep"
-    submit(laptop, "first", folder)
-    wait_until(lambda: len(hosts_at_work(folder)) > 1, 60.0, "trials")
+    next_steps = submit(laptop, "first", folder)
+    wait_until(lambda: bool(hosts_at_work(folder)), 60.0, "trials")
+    lab.run(LAPTOP, ["sh", "-c", next_steps["stop"]])
+    wait_until(lambda: ray_hpo.load(folder).status == "terminated", 30.0, "the end of the session, in order")
 
+    stopped = time.time()
+    submit(laptop, "second", folder)
+    wait_until(lambda: bool(hosts_at_work(folder, since=stopped)), 60.0, "trials again")
     lab.kill("h1")
-    killed = time.monotonic()
+    killed = time.time()
     told = lab.attempt(LAPTOP, ray_hpo_command("cluster", "status", FILE))
     assert told.returncode == 1
-    assert (
-        told.stdout.strip().splitlines()[-1].startswith("error: local.yaml: no way to the head of cluster sweeps: ssh")
-    )
+    assert told.stdout.strip().splitlines()[-1].startswith(f"error: {FILE}: no way to the head of cluster sweeps: ssh")
     lab.boot("h1")
     (folder.parent / "go").touch()
     laptop("cluster", "up", FILE)
-    submit(laptop, "second", folder)
-    lost = time.time()
-    wait_until(lambda: bool(hosts_at_work(folder, since=lost)), 60.0, "trials again")
-    tell(f"head killed, booted, up and submitted again: {time.monotonic() - killed:.1f} s until trials run again")
+    submit(laptop, "third", folder)
+    wait_until(lambda: bool(hosts_at_work(folder, since=killed + 1.0)), 60.0, "trials again")
+    tell(f"head killed, booted, up and submitted again: {time.time() - killed:.1f} s until trials run again")
     check_nothing_is_lost(folder, expected)
-    wait_until(lambda: jobs(laptop) == {"second": "SUCCEEDED"}, 30.0, "the end of the job")
+    wait_until(lambda: jobs(laptop) == {"third": "SUCCEEDED"}, 30.0, "the end of the job")
 
 
 def test_down_leaves_nothing(lab: Lab, laptop: Laptop) -> None:
