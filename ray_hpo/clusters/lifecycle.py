@@ -17,7 +17,7 @@ from ray_hpo.clusters.ray_cli import on_head, run_ray
 from ray_hpo.clusters.ssh import CONNECT_SECONDS, Done
 from ray_hpo.errors import InvalidInput, RayHpoError
 
-JOIN_SECONDS = 180.0  # how long machines that are there may take until they have joined
+JOIN_SECONDS = 120.0  # how long machines that are there may take until they have joined
 CLOUD_JOIN_SECONDS = 900.0  # those of a cloud boot first
 _LOOK_SECONDS = 0.5
 _STOPS = 4  # rounds of `ray stop`: a machine may have been starting Ray in the first
@@ -46,6 +46,8 @@ class Status:
 
 def up(cluster: ClusterFile, restart: bool = False) -> list[Node]:
     """Start a cluster and wait until its workers have joined; apply the file to one that is up, without a restart.
+
+    What Ray then applies: setup commands; of a cloud, the types of machines. Its local provider reads addresses once.
 
     restart: restart Ray on one that is up, which ends what runs there.
 
@@ -82,7 +84,7 @@ def wait_for_workers(cluster: ClusterFile) -> list[Node]:
     missing = [host for host in cluster.workers if host not in joined]
     raise RayHpoError(
         f"{len(joined)} of {wanted} workers joined cluster {cluster.name}"
-        + (f"; missing: {', '.join(missing)}" if missing else "")
+        + (f"; missing: {', '.join(missing)} (one that is new in the file joins with --restart)" if missing else "")
         + f"; `ray monitor {cluster.path}` shows what the autoscaler says"
     )
 
@@ -129,7 +131,7 @@ def down(cluster: ClusterFile) -> None:
 def _stop(cluster: ClusterFile, host: str) -> Done:
     """`ray stop`, until it finds nothing."""
     for _ in range(_STOPS):
-        done = cluster.ssh(host).run("ray stop")
+        done = cluster.ssh(host).run(f"if command -v ray; then ray stop; else echo {_NOTHING_LEFT}; fi")
         if done.code != 0 or _NOTHING_LEFT in done.output + done.error:
             break
     return done
