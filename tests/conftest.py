@@ -9,7 +9,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")  # small matrices: more threads only get in each other's way
 
 HERE = Path(__file__).parent
-RAY = ("ray", "examples", "benchmarks", "clusters")  # folders of tests that start a Ray
+RAY = ("ray", "examples", "benchmarks")  # folders of tests that start a Ray
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

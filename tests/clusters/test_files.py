@@ -31,6 +31,23 @@ def test_kuberay_accepts_the_shipped_manifests(name: str) -> None:
     assert problems(yaml.safe_load((FOLDER / name).read_text())) == []
 
 
+@pytest.mark.parametrize(
+    ("line", "instead", "told"),
+    [
+        ("version: v2", "version: v3", "'v3' is not one of"),
+        ("maxReplicas: 8", "maxReplica: 8", "'maxReplica' was unexpected"),
+        ("minReplicas: 0", "minReplicas: 9", "out of order"),
+        ("memory: 8Gi", "memory: 8 GB", "is not valid under any"),
+        ("name: sweeps", "name: Sweeps", "does not match"),
+        ("backend: rocksdb", "backend: redis", "storage is for the backend rocksdb"),
+    ],
+)
+def test_what_kuberay_refuses(line: str, instead: str, told: str) -> None:
+    text = (FOLDER / "kuberay.yaml").read_text()
+    assert line in text
+    assert told in "\n".join(problems(yaml.safe_load(text.replace(line, instead))))
+
+
 @pytest.mark.parametrize("name", [*LAUNCHED, *MANIFESTS, "Dockerfile"])
 def test_versions_are_pinned_and_agree(name: str) -> None:
     text = (FOLDER / name).read_text()
