@@ -18,7 +18,7 @@ from ray_hpo.clusters.ray_cli import NO_CLUSTER, last_line, ray_command
 from ray_hpo.errors import RayHpoError
 
 PORT = 8265  # where `ray start --head` puts it
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = 20.0
 _LOOK_SECONDS = 0.1
 
 

@@ -17,7 +17,7 @@ from ray_hpo.clusters.ray_cli import on_head, run_ray
 from ray_hpo.clusters.ssh import CONNECT_SECONDS, Done
 from ray_hpo.errors import InvalidInput, RayHpoError
 
-JOIN_SECONDS = 120.0  # how long machines that are there may take until they have joined
+JOIN_SECONDS = 180.0  # how long machines that are there may take until they have joined
 CLOUD_JOIN_SECONDS = 900.0  # those of a cloud boot first
 _LOOK_SECONDS = 0.5
 _STOPS = 4  # rounds of `ray stop`: a machine may have been starting Ray in the first
