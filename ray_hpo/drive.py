@@ -223,7 +223,7 @@ def _open_session(spec: Spec, experiment: Experiment, journal: Journal, now: flo
     given = {name: value for name, value in dataclasses.asdict(limits).items() if name != "num_trials"}
     given = {name: value for name, value in given.items() if value is not None}
     if given:
-        rates = {"gpus": spec.resources.get("GPU", 0.0), "price": spec.price_per_hour or 0.0}
+        rates = {"gpus": spec.request.amount("GPU"), "price": spec.price_per_hour or 0.0}
         note.append(("budget", {**dataclasses.asdict(experiment.budget), **rates, **given}))
     for kind, body in note:
         journal.event(Event(now, kind, None, body))

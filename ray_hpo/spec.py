@@ -19,6 +19,7 @@ from strategies.strategy import Problem
 
 from ray_hpo.errors import InvalidInput, JournalError
 from ray_hpo.goals import Goals
+from ray_hpo.resources import Request
 from ray_hpo.seeds import derived_seed
 from ray_hpo.trial import Experiment
 
@@ -28,7 +29,8 @@ class Spec:
     """An experiment. Budgets are on the fidelity axis, times in seconds.
 
     fidelity: the metric that tells how far training is; None counts reports.
-    resources: of one trial, with Ray's names.  trainable: where to import it from (see trainable_ref.py), or None.
+    resources: of one trial, as `normalise` gives them; together they are the `request`.
+    trainable: where to import it from (see trainable_ref.py), or None.
     resumable: whether a trial goes on where it paused rather than from nothing.
     points_to_evaluate: the first configurations, flat and complete.
     warm_start: where the results are from that the searcher has been told at the beginning.  earlier: these results.
@@ -51,7 +53,7 @@ class Spec:
     num_trials: int | None
     time_limit: float | None
     total_budget: float | None
-    resources: Mapping[str, float]
+    resources: Mapping[str, Any]
     max_concurrent: int | None
     max_failures: int
     isolate: bool
@@ -123,8 +125,14 @@ class Spec:
 
         for field in ("gpu_hours", "cost", "price_per_hour"):
             _check_positive(field, getattr(self, field))
-        if self.gpu_hours is not None and not self.resources.get("GPU"):
+        if self.gpu_hours is not None and not self.request.amount("GPU"):
             raise InvalidInput(f"gpu_hours={self.gpu_hours:g} needs trials with GPUs, as in resources={{'gpu': 1}}")
+        for field in ("gpu_hours", "cost"):
+            if self.request.auto_gpu and getattr(self, field) is not None:
+                raise InvalidInput(
+                    f"{field}={getattr(self, field):g} needs a trial's share of a GPU, which gpu='auto' finds out only "
+                    "while trials run: give the share, or time_limit"
+                )
         if self.cost is not None and self.price_per_hour is None:
             raise InvalidInput(f"cost={self.cost:g} needs price_per_hour, of a GPU, or of a trial's worker without one")
 
@@ -138,6 +146,10 @@ class Spec:
     @cached_property
     def goals(self) -> Goals:
         return Goals.of(self.metric, self.mode, self.constraints)
+
+    @cached_property
+    def request(self) -> Request:
+        return Request.of(self.resources)
 
     def trial_seed(self, number: int) -> int:
         """What `get_context().seed` is in trial `number`."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import random
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -61,7 +60,7 @@ def tune_run(
     cost: float | None = None,
     price_per_hour: float | None = None,
     patience: int | None = None,
-    resources: Mapping[str, float] | None = None,
+    resources: Mapping[str, Any] | None = None,
     max_concurrent: int | None = None,
     max_failures: int = 0,
     trial_timeout: float | str | None = None,
@@ -112,7 +111,10 @@ def tune_run(
         warm_start: earlier experiments (folders, or Results) of the same metrics and constraints, whose results the
             searcher is told at the beginning. The space may have changed: trials with values that it lacks now are left
             out and counted.
-        resources: of one trial: {"cpu": 0.5, "gpu": 0.25, "custom": 1}; fractions share. Default one CPU.
+        resources: of one trial: {"cpu": 0.5, "gpu": 0.25, "custom": 1}; fractions share. Default one CPU. "labels"
+            in it says which nodes may be taken: {"cpu": 1, "labels": {"zone": "in(a, b)"}}. {"bundles": [{"cpu": 1},
+            {"gpu": 1}], "strategy": "PACK"} reserves several bundles: the trial runs in the first, and what it starts
+            with Ray, in all. See docs/placement.md.
         max_concurrent: the most trials at a time; default whatever the cluster holds.
         max_failures: how often a trial is tried again, from its last checkpoint, after an exception. Lost workers are
             retried apart from this count.
@@ -279,9 +281,9 @@ def _choose_algo(
 def _plan(spec: Spec, executor: str, notes: list[str], console: Console | None) -> Plan:
     workers = 1
     if executor == "ray":
-        from ray_hpo.executors.ray.cluster import capacity
+        from ray_hpo.executors.ray.cluster import slots
 
-        workers = min(capacity(spec.resources), spec.max_concurrent or sys.maxsize)
+        workers = slots(spec.request, spec.max_concurrent)
     plan = make_plan(spec, workers)
     if console is not None:
         print_lines(console, [*notes, *plan.lines()])
@@ -319,7 +321,7 @@ def _check_parts(executor: str, spec: Spec, trainable: Any) -> None:
 
         check_sendable(trainable)
         connect()
-        check_possible(spec.resources)
+        check_possible(spec.request)
 
 
 def _executor(executor: str, trainable: Any) -> MakeExecutor:
@@ -342,6 +344,6 @@ def _executor(executor: str, trainable: Any) -> MakeExecutor:
 
         trials = spec.algo.default_trials if spec.num_trials is None else spec.num_trials
         wanted = [n for n in (spec.max_concurrent, trials) if n is not None]
-        return RayExecutor(trainable, setting, spec.resources, min(wanted, default=None), spec.isolate)
+        return RayExecutor(trainable, setting, spec.request, min(wanted, default=None), spec.isolate)
 
     return make

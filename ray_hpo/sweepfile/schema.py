@@ -47,7 +47,7 @@ class Sweep(BaseModel):
     price_per_hour: float | None = Field(default=None, description="of a GPU, or of a trial's worker without one")
     patience: int | None = Field(default=None, description="trials in a row that end without a new best")
     fidelity: str | None = Field(default=None, description="the printed name that counts the budget; default: reports")
-    resources: dict[str, float] | None = Field(default=None, description="of one trial: {cpu: 1, gpu: 0.5}")
+    resources: dict[str, Any] | None = Field(default=None, description="of one trial: {cpu: 1, gpu: 0.5}")
     max_concurrent: int | None = Field(default=None, description="the most trials at a time")
     max_failures: int = Field(default=0, description="how often a trial that failed is tried again")
     trial_timeout: str | float | None = Field(default=None, description="10m: a trial that is silent so long is killed")

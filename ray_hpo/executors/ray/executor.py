@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import ray
@@ -11,9 +11,12 @@ import ray
 from ray_hpo.errors import RayHpoError
 from ray_hpo.executors.base import POLL_SECONDS
 from ray_hpo.executors.clock import SteadyClock
-from ray_hpo.executors.ray.cluster import actor_options, capacity, check_possible
+from ray_hpo.executors.ray.cluster import alive_nodes, check_possible
+from ray_hpo.executors.ray.fit import capacity
+from ray_hpo.executors.ray.placement import place
 from ray_hpo.executors.ray.worker_handle import WorkerHandle, WorkerLost
 from ray_hpo.messages import Crashed, Ended, Job, Message
+from ray_hpo.resources import Request
 from ray_hpo.worker.actor import Worker
 from ray_hpo.worker.session import Setting
 
@@ -27,27 +30,26 @@ FEW = 32  # workers of which the first answer is waited for; of more, all answer
 class RayExecutor:
     """As many workers as the cluster holds, at most `max_concurrent`. Ray must be initialised.
 
-    resources: of one trial, with Ray's names (see ray_hpo/resources.py).
+    request: what one trial holds.
     isolate: give every trial a process of its own, at about 1 s each. After a crash that is done anyhow.
 
     Raises:
-        InvalidInput: no node can ever give `resources`.
+        InvalidInput: no node can ever give `request`.
     """
 
     def __init__(
         self,
         trainable: Any,
         setting: Setting,
-        resources: Mapping[str, float],
+        request: Request,
         max_concurrent: int | None = None,
         isolate: bool = False,
     ) -> None:
-        check_possible(resources)
-        self._resources = resources
+        check_possible(request)
+        self._request = request
         self._max_concurrent = max_concurrent
         self._isolate = isolate
-        options = actor_options(resources)
-        self._actor_class: Any = ray.remote(max_restarts=0)(Worker).options(**options)
+        self._actor_class: Any = ray.remote(max_restarts=0)(Worker)
         self._trainable = ray.put(trainable)
         self._setting = setting
         self._clock = SteadyClock()
@@ -173,10 +175,10 @@ class RayExecutor:
     def _resize(self) -> None:
         """Start workers up to what the nodes that are alive hold. One that is busy is never taken away."""
         self._resized = time.monotonic()
-        wanted = capacity(self._resources)
-        if self._max_concurrent is not None:
-            wanted = min(wanted, self._max_concurrent)
+        wanted = capacity(alive_nodes(), self._request, self._max_concurrent)
         for _ in range(len(self._workers), wanted):
-            worker = WorkerHandle(self._actor_class.remote(self._trainable, self._setting))
+            options, group = place(self._request)
+            actor = self._actor_class.options(**options).remote(self._trainable, self._setting)
+            worker = WorkerHandle(actor, group)
             self._workers.append(worker)
             self._answers[worker.answer] = worker

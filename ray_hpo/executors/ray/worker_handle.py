@@ -7,6 +7,7 @@ from typing import Any
 
 import ray
 from ray.exceptions import RayError
+from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 from ray_hpo.executors.ray.causes import cause_of, line_of
 from ray_hpo.messages import Job, Message
@@ -26,10 +27,12 @@ class WorkerHandle:
 
     answer: what `ray.wait` can wait for: that it is up, or the next messages of the trial that runs; None while it is
     idle or its trial waits for a verdict.
+    group: the placement group that is this worker's alone, if it has one.
     """
 
-    def __init__(self, actor: Any) -> None:
+    def __init__(self, actor: Any, group: PlacementGroup | None = None) -> None:
         self.actor = actor
+        self._group = group
         self.trial: int | None = None
         self.up = False
         self.answer: Any = actor.ready.remote()
@@ -77,3 +80,5 @@ class WorkerHandle:
 
     def kill(self) -> None:
         ray.kill(self.actor)
+        if self._group is not None:
+            remove_placement_group(self._group)

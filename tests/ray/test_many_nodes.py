@@ -1,0 +1,28 @@
+"""Placement on a cluster of several nodes, with logical GPUs."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.ray.namespace import run_alone
+
+
+@pytest.mark.slow
+def test_four_nodes_with_two_gpus_each(tmp_path: Path) -> None:
+    told: dict[str, Any] = json.loads(run_alone("tests.ray.four_nodes", str(tmp_path)).splitlines()[-1])
+    zones = told["zones"]
+    assert Counter(map(tuple, told["halves"])) == {(node, gpu): 2 for node in zones for gpu in ("0", "1")}
+    assert Counter(zones[node] for node, _ in told["labelled"]) == {"b": 4}
+    assert {gpu for _, gpu in told["labelled"]} == {"0", "1"}
+    ends = [tuple(end) for pair in told["pairs"] for end in pair]
+    assert len(set(ends)) == 6, "no GPU has two"
+    assert all(trial[0] != child[0] for trial, child in told["pairs"]), "STRICT_SPREAD: on two nodes"
+    assert len(told["refusals"]) == 6
+    for message, seconds in told["refusals"].values():
+        assert "its nodes have {CPU: 1, GPU: 2}" in message
+        assert seconds < 10, "in seconds, though nothing is measured here"
