@@ -25,12 +25,13 @@ from strategies.strategy import Strategy
 from ray_hpo.budget import Budget, duration_text
 from ray_hpo.errors import MetricMissing, near_matches
 from ray_hpo.executors.base import Executor
+from ray_hpo.experiment import Experiment
 from ray_hpo.foresight import Foresight
 from ray_hpo.hangs import Hangs
 from ray_hpo.journal.journal import Event, Writer
 from ray_hpo.messages import OWN_FAULTS, AtMilestone, Crashed, Ended, Job, Message, Notice, Saved
 from ray_hpo.reports import Reports
-from ray_hpo.trial import Experiment, Trial
+from ray_hpo.trial import Trial
 
 SAVING_SECONDS = 10.0  # for trials that save when they are asked to, at the end of a session
 HOPELESS = 10  # trials of a session that fail before any report: the trainable is broken, not its configs

@@ -26,6 +26,7 @@ from ray_hpo.command.command import Command
 from ray_hpo.controller import Controller
 from ray_hpo.errors import InvalidInput
 from ray_hpo.executors.base import Executor
+from ray_hpo.experiment import Experiment
 from ray_hpo.folder import refuse_existing
 from ray_hpo.foresight import Foresight
 from ray_hpo.journal import Lock
@@ -37,7 +38,6 @@ from ray_hpo.results import Result
 from ray_hpo.spec import Spec
 from ray_hpo.storage import CheckpointStore
 from ray_hpo.summary import plan_lines, print_lines, result_lines
-from ray_hpo.trial import Experiment
 from ray_hpo.verification import is_over, new_folder, next_verification, verification_folders
 from ray_hpo.worker.session import SAVE_NOW
 

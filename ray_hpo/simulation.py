@@ -20,11 +20,11 @@ from ray_hpo.budget import Budget
 from ray_hpo.controller import Controller
 from ray_hpo.errors import InvalidInput
 from ray_hpo.executors.simulated import Benchmark, SimulatedExecutor
+from ray_hpo.experiment import Experiment
 from ray_hpo.goals import Goals
 from ray_hpo.journal.journal import Event
 from ray_hpo.reports import Reports
 from ray_hpo.spaces import to_space
-from ray_hpo.trial import Experiment
 from ray_hpo.warm_start import Source, read_earlier
 
 
