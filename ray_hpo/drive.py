@@ -25,7 +25,7 @@ from ray_hpo.budget import Budget
 from ray_hpo.command.command import Command
 from ray_hpo.controller import Controller
 from ray_hpo.errors import InvalidInput
-from ray_hpo.executors.base import Executor
+from ray_hpo.executors.base import Elastic, Executor
 from ray_hpo.experiment import Experiment
 from ray_hpo.folder import refuse_existing
 from ray_hpo.foresight import Foresight
@@ -171,7 +171,7 @@ def _run(
             cleaner.submit(store.delete, path)
 
         # With one worker at a time every suggestion shall know all results, however long that takes.
-        ahead = spec.algo.searcher.learns and executor.slots > 1
+        ahead = spec.algo.searcher.learns and executor.slots != 1  # none: nodes are still to come
         foresight = Foresight(strategy, experiment.records) if ahead else None
         controller = Controller(
             experiment,
@@ -188,6 +188,8 @@ def _run(
             discard=discard,
             ask_to_save=lambda: _ask_to_save(store.folder, spec),
         )
+        if isinstance(executor, Elastic):
+            executor.follow(controller.work)
         try:
             with _signals(controller):
                 controller.run()

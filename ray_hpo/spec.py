@@ -39,6 +39,7 @@ class Spec:
     metric, mode, constraints: as in `tune_run`; together they are the `goals`.
     gpu_hours, cost, price_per_hour, patience: see `Budget`.
     trial_timeout: seconds without a report after which a trial is killed; None: never.
+    priority: among the sweeps of one cluster.
     verifies: in a verification the search's trials whose configurations these are, in turn.
     """
 
@@ -73,6 +74,7 @@ class Spec:
     keep_checkpoints: int | None = None
     constraints: Mapping[str, str] = dataclasses.field(default_factory=dict)
     trial_timeout: float | None = None
+    priority: float = 1.0
 
     def __post_init__(self) -> None:
         goals = self.goals
@@ -123,7 +125,7 @@ class Spec:
             if not self.total_budget >= self.algo.rungs(fidelity)[0]:
                 raise InvalidInput(f"total_budget={self.total_budget} is not enough for one trial to report")
 
-        for field in ("gpu_hours", "cost", "price_per_hour"):
+        for field in ("gpu_hours", "cost", "price_per_hour", "priority"):
             _check_positive(field, getattr(self, field))
         if self.gpu_hours is not None and not self.request.amount("GPU"):
             raise InvalidInput(f"gpu_hours={self.gpu_hours:g} needs trials with GPUs, as in resources={{'gpu': 1}}")

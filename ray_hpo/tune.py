@@ -62,6 +62,7 @@ def tune_run(
     patience: int | None = None,
     resources: Mapping[str, Any] | None = None,
     max_concurrent: int | None = None,
+    priority: float = 1.0,
     max_failures: int = 0,
     trial_timeout: float | str | None = None,
     verify_top: int = 0,
@@ -116,6 +117,7 @@ def tune_run(
             {"gpu": 1}], "strategy": "PACK"} reserves several bundles: the trial runs in the first, and what it starts
             with Ray, in all. See docs/placement.md.
         max_concurrent: the most trials at a time; default whatever the cluster holds.
+        priority: of this sweep among those that share the cluster: with 2.0 it gets twice the workers of one with 1.0.
         max_failures: how often a trial is tried again, from its last checkpoint, after an exception. Lost workers are
             retried apart from this count.
         trial_timeout: seconds, or "10m": a trial that reports nothing for so long is killed, and that counts as an
@@ -178,6 +180,7 @@ def tune_run(
         total_budget=total_budget,
         resources=normalise(resources),
         max_concurrent=max_concurrent,
+        priority=priority,
         max_failures=max_failures,
         trial_timeout=parse_duration(trial_timeout, "trial_timeout"),
         isolate=isolate,
@@ -344,6 +347,6 @@ def _executor(executor: str, trainable: Any) -> MakeExecutor:
 
         trials = spec.algo.default_trials if spec.num_trials is None else spec.num_trials
         wanted = [n for n in (spec.max_concurrent, trials) if n is not None]
-        return RayExecutor(trainable, setting, spec.request, min(wanted, default=None), spec.isolate)
+        return RayExecutor(trainable, setting, spec.request, min(wanted, default=None), spec.isolate, spec.priority)
 
     return make

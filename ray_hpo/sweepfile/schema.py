@@ -49,6 +49,7 @@ class Sweep(BaseModel):
     fidelity: str | None = Field(default=None, description="the printed name that counts the budget; default: reports")
     resources: dict[str, Any] | None = Field(default=None, description="of one trial: {cpu: 1, gpu: 0.5}")
     max_concurrent: int | None = Field(default=None, description="the most trials at a time")
+    priority: float = Field(default=1.0, description="among the sweeps of one cluster: 2.0 gets twice the workers")
     max_failures: int = Field(default=0, description="how often a trial that failed is tried again")
     trial_timeout: str | float | None = Field(default=None, description="10m: a trial that is silent so long is killed")
     keep_checkpoints: int | None = Field(default=None, description="of how many completed trials; default: of all")

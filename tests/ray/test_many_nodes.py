@@ -26,3 +26,15 @@ def test_four_nodes_with_two_gpus_each(tmp_path: Path) -> None:
     for message, seconds in told["refusals"].values():
         assert "its nodes have {CPU: 1, GPU: 2}" in message
         assert seconds < 10, "in seconds, though nothing is measured here"
+
+
+@pytest.mark.slow
+def test_a_cluster_grows_with_the_work_and_shrinks_again(tmp_path: Path) -> None:
+    told: dict[str, Any] = json.loads(run_alone("tests.ray.growing", str(tmp_path)).splitlines()[-1])
+    assert told["refused"].startswith("resources={GPU: 2}: no node of this cluster has that for one trial")
+    assert told["refused"].endswith("its autoscaler may add {CPU: 1, GPU: 1}")
+    assert sorted(told["states"]) == ["completed", "stopped", "stopped"]
+    counts = told["counts"]
+    assert counts[0] == told["before"] == counts[-1] == 0
+    assert max(counts) == 3, "six could be had, and there is work for three"
+    assert counts.index(3) < len(counts) - 1, "nodes are let go while one trial runs"

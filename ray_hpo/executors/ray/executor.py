@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ray
@@ -11,9 +11,10 @@ import ray
 from ray_hpo.errors import RayHpoError
 from ray_hpo.executors.base import POLL_SECONDS
 from ray_hpo.executors.clock import SteadyClock
-from ray_hpo.executors.ray.cluster import alive_nodes, check_possible
-from ray_hpo.executors.ray.fit import capacity
+from ray_hpo.executors.ray.cluster import check_possible
 from ray_hpo.executors.ray.placement import place
+from ray_hpo.executors.ray.pool_size import Pool
+from ray_hpo.executors.ray.sizing import Sizing
 from ray_hpo.executors.ray.worker_handle import WorkerHandle, WorkerLost
 from ray_hpo.messages import Crashed, Ended, Job, Message
 from ray_hpo.resources import Request
@@ -21,16 +22,18 @@ from ray_hpo.worker.actor import Worker
 from ray_hpo.worker.session import Setting
 
 MAX_FAILED_STARTS = 5  # with no worker up, before the experiment is given up
-RESIZE_SECONDS = 5.0  # how often the pool is fitted to the nodes that are alive
+RESIZE_SECONDS = 5.0  # how often the pool is fitted to the cluster, to the work, and to other sweeps
+LINGER_SECONDS = 1.0  # without a trial, after which a worker counts as idle
+IDLE_SECONDS = 30.0  # after which it is let go, so that its node may be, too
 WINDOW_SECONDS = (0.05, 0.5)  # the shortest and the longest time that reports wait for others to travel with
 WINDOW_OF_WORKER = 0.0025  # a window is as long as the pool is large, so that the driver can keep up with all workers
 FEW = 32  # workers of which the first answer is waited for; of more, all answers that are there are taken at once
 
 
 class RayExecutor:
-    """As many workers as the cluster holds, at most `max_concurrent`. Ray must be initialised.
+    """As many workers as the cluster holds and there is work for, at most `max_concurrent`. Ray must be initialised.
 
-    request: what one trial holds.
+    request: what one trial holds.  priority: beside other sweeps on the same cluster.
     isolate: give every trial a process of its own, at about 1 s each. After a crash that is done anyhow.
 
     Raises:
@@ -44,10 +47,11 @@ class RayExecutor:
         request: Request,
         max_concurrent: int | None = None,
         isolate: bool = False,
+        priority: float = 1.0,
     ) -> None:
         check_possible(request)
         self._request = request
-        self._max_concurrent = max_concurrent
+        self._sizing = Sizing(request, max_concurrent, priority)
         self._isolate = isolate
         self._actor_class: Any = ray.remote(max_restarts=0)(Worker)
         self._trainable = ray.put(trainable)
@@ -59,7 +63,13 @@ class RayExecutor:
         self._running: dict[int, WorkerHandle] = {}  # by trial
         self._answers: dict[Any, WorkerHandle] = {}  # what is waited for
         self._resized = 0.0
+        self._size = 0  # how many workers there are to be, those that leave not counted
         self._failed_starts = 0
+        self._resize()
+
+    def follow(self, work: Callable[[int], int]) -> None:
+        """See `executors.base.Elastic`."""
+        self._sizing.follow(work)
         self._resize()
 
     @property
@@ -113,6 +123,7 @@ class RayExecutor:
         return messages
 
     def shutdown(self) -> None:
+        self._sizing.close()
         for worker in self._workers:
             worker.kill()
         for workers in (self._workers, self._idle, self._given_back, self._running, self._answers):
@@ -145,7 +156,7 @@ class RayExecutor:
         return messages
 
     def _give_back(self, worker: WorkerHandle) -> None:
-        if self._isolate:
+        if self._isolate or worker.leaves:
             self._replace(worker)
             return
         worker.give_back()
@@ -165,20 +176,43 @@ class RayExecutor:
             self._resize()
 
     def _replace(self, worker: WorkerHandle) -> None:
-        """Whatever state the process is in, a fresh one takes its place."""
-        worker.kill()
-        self._workers.remove(worker)
+        """Whatever state the process is in, a fresh one takes its place, if there is to be one."""
         if worker.trial is not None:
             self._running.pop(worker.trial, None)
-        self._resize()
+        self._end(worker)
+        self._refill()
 
-    def _resize(self) -> None:
-        """Start workers up to what the nodes that are alive hold. One that is busy is never taken away."""
-        self._resized = time.monotonic()
-        wanted = capacity(alive_nodes(), self._request, self._max_concurrent)
-        for _ in range(len(self._workers), wanted):
+    def _end(self, worker: WorkerHandle) -> None:
+        worker.kill()
+        self._workers.remove(worker)
+        self._answers.pop(worker.answer, None)
+        if worker in self._idle:
+            self._idle.remove(worker)
+
+    def _refill(self) -> None:
+        for _ in range(sum(not worker.leaves for worker in self._workers), self._size):
             options, group = place(self._request)
             actor = self._actor_class.options(**options).remote(self._trainable, self._setting)
             worker = WorkerHandle(actor, group)
             self._workers.append(worker)
             self._answers[worker.answer] = worker
+
+    def _resize(self) -> None:
+        """Fit the pool to the cluster, to the work, and to what other sweeps want."""
+        self._resized = now = time.monotonic()
+        for worker in [worker for worker in self._idle if now - worker.since > IDLE_SECONDS]:
+            self._end(worker)
+        starting = [worker for worker in self._workers if not worker.up]
+        lasting = [worker for worker in self._idle if now - worker.since > LINGER_SECONDS]
+        idle = len(lasting)
+        by = self._sizing.change(Pool(len(self._workers) - len(starting) - idle, idle, len(starting)))
+        self._size = len(self._workers) + by
+        for worker in [*starting[::-1], *lasting][: max(0, -by)]:
+            self._end(worker)
+        self._have_leave(len(self._workers) - self._size)
+        self._refill()
+
+    def _have_leave(self, count: int) -> None:
+        """So many workers are to give up their places when their trials are over, or paused: the newest."""
+        for place_, worker in enumerate(reversed(self._workers)):
+            worker.leaves = place_ < count

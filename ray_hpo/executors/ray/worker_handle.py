@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 from typing import Any
 
 import ray
@@ -28,13 +29,16 @@ class WorkerHandle:
     answer: what `ray.wait` can wait for: that it is up, or the next messages of the trial that runs; None while it is
     idle or its trial waits for a verdict.
     group: the placement group that is this worker's alone, if it has one.
+    since: when it came up or its last trial was over, on the monotonic clock.
+    leaves: whether it gives up its place when its trial is over, or paused.
     """
 
     def __init__(self, actor: Any, group: PlacementGroup | None = None) -> None:
         self.actor = actor
         self._group = group
         self.trial: int | None = None
-        self.up = False
+        self.up = self.leaves = False
+        self.since = time.monotonic()
         self.answer: Any = actor.ready.remote()
         self._holds = False  # whether a trial that gave it back is still to be ended
 
@@ -53,6 +57,7 @@ class WorkerHandle:
     def give_back(self) -> None:
         """Its trial is over, or paused: another one may have it."""
         self.trial, self._holds = None, True
+        self.since = time.monotonic()
 
     def free_memory(self) -> None:
         """No other trial has come: end the last one on its worker, and free what it holds."""
@@ -72,6 +77,7 @@ class WorkerHandle:
             raise WorkerLost(error) from error
         if not self.up:
             self.up, self.answer = True, None
+            self.since = time.monotonic()
             return []
         messages: list[Message] = pickle.loads(answer)
         over = bool(messages) and is_last(messages[-1])

@@ -1,0 +1,75 @@
+"""How large the pool is to be: what the cluster holds and may add, what there is to do, what other sweeps want."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+from ray_hpo.executors.ray.autoscaler import addable
+from ray_hpo.executors.ray.cluster import alive_nodes
+from ray_hpo.executors.ray.fit import Node, capacity
+from ray_hpo.executors.ray.pool_size import Pool, change
+from ray_hpo.executors.ray.sharing import Sharing
+from ray_hpo.resources import Request
+
+
+class Sizing:
+    """Looks at the cluster and says by how many workers the pool is to change.
+
+    most: workers that the experiment can use at all.
+    """
+
+    def __init__(self, request: Request, most: int | None, priority: float = 1.0) -> None:
+        self.request = request
+        self._most = most
+        self._sharing = Sharing(priority, request)
+        self._work: Callable[[int], int] | None = None
+        self._kinds = addable(alive_nodes())
+        self._held: tuple[list[Node], int] = ([], 0)  # nodes, and what they hold: to count it takes time
+
+    def follow(self, work: Callable[[int], int]) -> None:
+        """work: how many of so many further workers would have something to do now."""
+        self._work = work
+
+    def change(self, pool: Pool) -> int:
+        """How many workers to start, or, if negative, how many there are too many."""
+        nodes = alive_nodes()
+        if nodes != self._held[0]:
+            self._held = nodes, capacity(nodes, self.request, self._most)
+        holds = self._held[1]
+        could = self._could_hold(holds)
+        work = self._work or (lambda most: most)
+
+        def wants(exactly: bool) -> int:
+            if pool.idle:
+                return pool.busy
+            room = max(holds, could or 0, pool.size) - pool.busy
+            wanted = pool.busy + (work(room) if exactly else room)
+            return wanted if self._most is None else min(wanted, self._most)
+
+        share = self._sharing.allowed(self._total(nodes), pool.busy + pool.idle, wants)
+        limits = [limit for limit in (self._most, share) if limit is not None]
+        return change(pool, min(limits, default=None), holds, could, work)
+
+    def close(self) -> None:
+        self._sharing.close()
+
+    def _could_hold(self, holds: int) -> int | None:
+        """Trials at a time with all nodes that may be added; None if that is not known. While nobody has said what
+        there is to do, none are asked for."""
+        if self._work is None:
+            return holds
+        return None if self._kinds is None else max(holds, capacity(self._kinds, self.request, self._most))
+
+    def _total(self, nodes: Sequence[Node]) -> Mapping[str, float]:
+        """Of each resource: what the nodes have, or, where that is more, those that there may be at most."""
+        return _sum(nodes) | _sum(self._kinds or ())
+
+
+def _sum(nodes: Sequence[Node]) -> Counter[str]:
+    """`|` of two takes the larger of each."""
+    total: Counter[str] = Counter()
+    for node in nodes:
+        for name, amount in node.resources.items():
+            total[name] += amount * node.count  # type: ignore[assignment]  # fractions count as well
+    return total
