@@ -275,7 +275,8 @@ class Controller:
 
     def _crash(self, trial: Trial, kind: str, error: str, traceback: str = "") -> None:
         self._event("crashed", trial.number, {"cause": kind, "error": error, "traceback": traceback})
-        retry = trial.failures <= self._max_failures if kind in OWN_FAULTS else trial.losses <= MAX_LOSSES
+        own = kind in OWN_FAULTS
+        retry = trial.failures <= self._max_failures if own else kind == "preempted" or trial.losses <= MAX_LOSSES
         if retry:
             self._relaunch.append(trial)
         else:

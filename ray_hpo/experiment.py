@@ -281,7 +281,7 @@ class Experiment:
                 row.crashes.append((time, body["cause"], body["error"]))
                 if body["cause"] in OWN_FAULTS:
                     row.failures += 1
-                else:
+                elif body["cause"] != "preempted":  # of which no trial is the cause
                     row.losses += 1
 
 

@@ -6,7 +6,10 @@ import os
 import pickle
 from typing import Any
 
+import ray
+
 from ray_hpo.messages import Job
+from ray_hpo.worker.notices import Notices
 from ray_hpo.worker.runner import StuckTrial, TrialRunner
 from ray_hpo.worker.session import Setting
 
@@ -20,11 +23,14 @@ class Worker:
     """
 
     def __init__(self, trainable: Any, setting: Setting) -> None:
-        self._runner = TrialRunner(trainable, setting)
+        notices = Notices(ray.get_runtime_context().get_actor_id() or "")
+        self._runner = TrialRunner(trainable, setting, notices.asked_to_leave)
 
-    def ready(self) -> int:
-        """Answers when the worker is up: its process id."""
-        return os.getpid()
+    def ready(self) -> tuple[str, str]:
+        """Answers when the worker is up: the id of its node, and of its GPU there if it is on one."""
+        context = ray.get_runtime_context()
+        gpus = context.get_accelerator_ids().get("GPU", [])
+        return context.get_node_id(), gpus[0] if len(gpus) == 1 else ""
 
     def run(self, order: bytes) -> bytes:
         """Begin a job, `order` being (job, window); the trial that was at its milestone here, if any, is released."""

@@ -7,6 +7,7 @@ import queue
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 from ray_hpo.messages import AtMilestone, Crashed, Ended, Job, Message
@@ -27,9 +28,10 @@ class StuckTrial(RuntimeError):
 class TrialRunner:
     """One trial at a time of `trainable`. All run in one thread: starting one takes longer than a short trial."""
 
-    def __init__(self, trainable: Any, setting: Setting) -> None:
+    def __init__(self, trainable: Any, setting: Setting, asked_to_leave: Callable[[], str] = str) -> None:
         self._body: Body = as_body(trainable)
         self._setting = setting
+        self._asked_to_leave = asked_to_leave
         self._output = Output(CheckpointStore(setting.folder))
         self._session: Session | None = None
         self._begun: queue.SimpleQueue[Session] = queue.SimpleQueue()
@@ -40,7 +42,7 @@ class TrialRunner:
     def start(self, job: Job) -> None:
         """Begin `job`. The trial before it must have been released, or be over."""
         self.release()
-        self._session = Session(job, self._setting)
+        self._session = Session(job, self._setting, self._asked_to_leave)
         sessions.enter(self._session)
         self._begun.put(self._session)
 

@@ -13,13 +13,13 @@ import os
 import pickle
 import queue
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ray_hpo.messages import AtMilestone, Checkpoint, Job, Notice, Saved
+from ray_hpo.messages import AtMilestone, Checkpoint, Crashed, Job, Notice, Saved
 from ray_hpo.storage import CheckpointStore
 from ray_hpo.worker.outbox import Outbox
 
@@ -72,9 +72,12 @@ class Setting:
 
 
 class Session:
-    """One trial's link to its runner."""
+    """One trial's link to its runner.
 
-    def __init__(self, job: Job, setting: Setting) -> None:
+    asked_to_leave: why the trial is to go on elsewhere, from its next checkpoint; empty if it is not.
+    """
+
+    def __init__(self, job: Job, setting: Setting, asked_to_leave: Callable[[], str] = str) -> None:
         self.job = job
         self.setting = setting
         self.until = job.until
@@ -83,6 +86,9 @@ class Session:
         self._store = CheckpointStore(setting.folder)
         self._saved_at = time.monotonic()
         self._newest = ""  # path of the last checkpoint
+        self._saved_step = -math.inf
+        self._asked_to_leave = asked_to_leave
+        self._leaves = ""  # why the trial leaves, once it is asked to
         self._verdict: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._released = False
 
@@ -116,7 +122,8 @@ class Session:
 
     def checkpoint_is_due(self, metrics: Mapping[str, Any]) -> bool:
         """Whether a trainable that saves on demand should save with the report of `metrics`."""
-        overdue = time.monotonic() - self._saved_at > SAVE_SECONDS
+        self._leaves = self._leaves or self._asked_to_leave()
+        overdue = bool(self._leaves) or time.monotonic() - self._saved_at > SAVE_SECONDS
         return overdue or self.next_step(plain_metrics(metrics)) >= self.until
 
     def save(self, checkpoint: CheckpointLike) -> None:
@@ -128,7 +135,7 @@ class Session:
         except OSError as error:
             self._not_saved(self.step, error)
             return
-        self._newest = path
+        self._newest, self._saved_step = path, self.step
         self.outbox.put(Saved(self.job.trial, Checkpoint(path, self.step)))
         _syncing().submit(self._sync, path, self.step)
 
@@ -169,11 +176,20 @@ class Session:
         if checkpoint is not None:
             self.save(checkpoint)
         self.outbox.report(step, plain)
+        if self._saved_step == step < self.until:
+            self._leave_if_asked()
         while self.step >= self.until and not last:
             self.outbox.put_last(AtMilestone(self.job.trial))
             self._verdict.get()
             if self._released:
                 raise TrialReleased
+
+    def _leave_if_asked(self) -> None:
+        """The trial has just saved, so that it loses nothing."""
+        self._leaves = self._leaves or self._asked_to_leave()
+        if self._leaves:
+            self.outbox.put_last(Crashed(self.job.trial, "preempted", self._leaves))
+            raise TrialReleased
 
     def next_step(self, metrics: Mapping[str, Any]) -> float:
         """The step of a report of `metrics` that would come now."""

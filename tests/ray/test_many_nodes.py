@@ -38,3 +38,17 @@ def test_a_cluster_grows_with_the_work_and_shrinks_again(tmp_path: Path) -> None
     assert counts[0] == told["before"] == counts[-1] == 0
     assert max(counts) == 3, "six could be had, and there is work for three"
     assert counts.index(3) < len(counts) - 1, "nodes are let go while one trial runs"
+
+
+@pytest.mark.slow
+def test_a_trial_leaves_a_node_that_is_drained_and_loses_nothing(tmp_path: Path) -> None:
+    told: dict[str, Any] = json.loads(run_alone("tests.ray.draining", str(tmp_path)).splitlines()[-1])
+    for trial in told["trials"]:
+        assert (trial["state"], trial["losses"]) == ("completed", 0)
+        assert [int(epoch) for epoch, _ in trial["epochs"]] == list(range(1, 61)), "each epoch once"
+    (moved,) = (trial for trial in told["trials"] if trial["crashes"])
+    assert moved["crashes"] == [["preempted", "its node is about to be shut down"]]
+    places = [node == told["doomed"] for _, node in moved["epochs"]]
+    assert places == sorted(places, reverse=True), "first there, then elsewhere"
+    assert places[0]
+    assert not places[-1]

@@ -11,7 +11,7 @@ import ray
 from ray_hpo.errors import RayHpoError
 from ray_hpo.executors.base import POLL_SECONDS
 from ray_hpo.executors.clock import SteadyClock
-from ray_hpo.executors.ray.cluster import check_possible
+from ray_hpo.executors.ray.cluster import check_possible, draining
 from ray_hpo.executors.ray.placement import place
 from ray_hpo.executors.ray.pool_size import Pool
 from ray_hpo.executors.ray.sizing import Sizing
@@ -24,6 +24,7 @@ from ray_hpo.worker.session import Setting
 MAX_FAILED_STARTS = 5  # with no worker up, before the experiment is given up
 RESIZE_SECONDS = 5.0  # how often the pool is fitted to the cluster, to the work, and to other sweeps
 LINGER_SECONDS = 1.0  # without a trial, after which a worker counts as idle
+LEAVE_SECONDS = 20.0  # how long a trial keeps a place that is not its sweep's any more, if it does not end before
 IDLE_SECONDS = 30.0  # after which it is let go, so that its node may be, too
 WINDOW_SECONDS = (0.05, 0.5)  # the shortest and the longest time that reports wait for others to travel with
 WINDOW_OF_WORKER = 0.0025  # a window is as long as the pool is large, so that the driver can keep up with all workers
@@ -200,19 +201,40 @@ class RayExecutor:
     def _resize(self) -> None:
         """Fit the pool to the cluster, to the work, and to what other sweeps want."""
         self._resized = now = time.monotonic()
+        doomed = self._leave_nodes()
         for worker in [worker for worker in self._idle if now - worker.since > IDLE_SECONDS]:
             self._end(worker)
         starting = [worker for worker in self._workers if not worker.up]
         lasting = [worker for worker in self._idle if now - worker.since > LINGER_SECONDS]
-        idle = len(lasting)
-        by = self._sizing.change(Pool(len(self._workers) - len(starting) - idle, idle, len(starting)))
-        self._size = len(self._workers) + by
+        count, idle = len(self._workers) - doomed, len(lasting)
+        by = self._sizing.change(Pool(count - len(starting) - idle, idle, len(starting)))
+        self._size = count + by
         for worker in [*starting[::-1], *lasting][: max(0, -by)]:
             self._end(worker)
-        self._have_leave(len(self._workers) - self._size)
+        self._have_leave(len(self._workers) - doomed - self._size)
         self._refill()
 
+    def _leave_nodes(self) -> int:
+        """Have workers leave nodes that are about to be shut down; how many are still there."""
+        nodes = draining()
+        there = [worker for worker in self._workers if worker.node in nodes]
+        for worker in there:
+            worker.leaves = worker.doomed = True
+            worker.ask_to_leave("its node is about to be shut down")
+        for worker in [worker for worker in there if worker in self._idle]:
+            self._end(worker)
+            there.remove(worker)
+        return len(there)
+
     def _have_leave(self, count: int) -> None:
-        """So many workers are to give up their places when their trials are over, or paused: the newest."""
-        for place_, worker in enumerate(reversed(self._workers)):
-            worker.leaves = place_ < count
+        """So many workers are to give up their places when their trials are over, or paused: the newest.
+
+        Trials that take longer than LEAVE_SECONDS go when they have saved.
+        """
+        for place_, worker in enumerate(reversed([worker for worker in self._workers if not worker.doomed])):
+            if place_ >= count:
+                worker.let_stay()
+            elif not worker.leaves:
+                worker.leaves, worker.leaves_since = True, self._resized
+            elif self._resized - worker.leaves_since > LEAVE_SECONDS:
+                worker.ask_to_leave("its place is another sweep's share of the cluster")

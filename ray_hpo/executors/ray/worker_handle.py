@@ -12,6 +12,7 @@ from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 from ray_hpo.executors.ray.causes import cause_of, line_of
 from ray_hpo.messages import Job, Message
+from ray_hpo.worker import notices
 from ray_hpo.worker.runner import is_last
 
 
@@ -30,15 +31,20 @@ class WorkerHandle:
     idle or its trial waits for a verdict.
     group: the placement group that is this worker's alone, if it has one.
     since: when it came up or its last trial was over, on the monotonic clock.
-    leaves: whether it gives up its place when its trial is over, or paused.
+    node: the id of its node; empty until it is up.
+    leaves: whether it gives up its place when its trial is over, or paused; since `leaves_since`.
+    doomed: whether that is because its node is about to be shut down.
     """
 
     def __init__(self, actor: Any, group: PlacementGroup | None = None) -> None:
         self.actor = actor
         self._group = group
         self.trial: int | None = None
-        self.up = self.leaves = False
+        self.up = self.leaves = self.doomed = False
         self.since = time.monotonic()
+        self.node = ""
+        self.leaves_since = 0.0
+        self._told = False
         self.answer: Any = actor.ready.remote()
         self._holds = False  # whether a trial that gave it back is still to be ended
 
@@ -78,13 +84,35 @@ class WorkerHandle:
         if not self.up:
             self.up, self.answer = True, None
             self.since = time.monotonic()
+            self.node, _ = answer
             return []
         messages: list[Message] = pickle.loads(answer)
         over = bool(messages) and is_last(messages[-1])
         self.answer = None if over else self.actor.more.remote(window)
         return messages
 
+    def ask_to_leave(self, reason: str) -> None:
+        """Have its trial leave as soon as it has saved."""
+        if not self._told:
+            self._told = True
+            notices.tell(self._id, reason)
+
+    def let_stay(self) -> None:
+        self.leaves = False
+        self._retract()
+
     def kill(self) -> None:
         ray.kill(self.actor)
+        self._retract()
         if self._group is not None:
             remove_placement_group(self._group)
+
+    def _retract(self) -> None:
+        if self._told:
+            self._told = False
+            notices.retract(self._id)
+
+    @property
+    def _id(self) -> str:
+        actor_id: str = self.actor._actor_id.hex()
+        return actor_id
