@@ -81,6 +81,8 @@ def main(folder: Path) -> None:
         for trial in result.trials
     ]
     print(json.dumps({"doomed": doomed, "trials": trials}))
+    ray.shutdown()
+    cluster.shutdown()
 
 
 if __name__ == "__main__":
