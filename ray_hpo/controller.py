@@ -6,6 +6,7 @@ neither Ray nor SQL, and has no state that the journal does not hold but the act
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -238,12 +239,14 @@ class Controller:
             case Notice():
                 self._event("notice", trial.number, {"text": message.text})
             case AtMilestone():
-                self._reached(trial, holds_worker=True)
+                if message.seconds is not None:
+                    self._event("ran", trial.number, {"seconds": message.seconds})
+                self._reached(trial, holds_worker=not message.released)
             case Ended():
-                self._event("ended", trial.number, {})
+                self._event("ended", trial.number, _ran(message.seconds))
                 self._reached(trial, holds_worker=False)
             case Crashed():
-                self._crash(trial, message.kind, message.error, message.traceback)
+                self._crash(trial, message.kind, message.error, message.traceback, message.seconds)
 
     def _reached(self, trial: Trial, holds_worker: bool) -> None:
         missing = self._experiment.missing(trial)
@@ -273,8 +276,9 @@ class Controller:
         elif holds_worker:
             self._release(trial)
 
-    def _crash(self, trial: Trial, kind: str, error: str, traceback: str = "") -> None:
-        self._event("crashed", trial.number, {"cause": kind, "error": error, "traceback": traceback})
+    def _crash(self, trial: Trial, kind: str, error: str, traceback: str = "", seconds: float | None = None) -> None:
+        body = {"cause": kind, "error": error, "traceback": traceback, **_ran(seconds)}
+        self._event("crashed", trial.number, body)
         own = kind in OWN_FAULTS
         retry = trial.failures <= self._max_failures if own else kind == "preempted" or trial.losses <= MAX_LOSSES
         if retry:
@@ -284,7 +288,12 @@ class Controller:
 
     def _end_hangs(self) -> None:
         """Trials that have not been heard of for too long lose their workers."""
-        for number in self._hangs.overdue(self._executor.now()):
+        now = self._executor.now()
+        for number in self._hangs.overdue(now):
+            began = self._executor.began(number)
+            if began is None or now - began < (self._hangs.limit or 0.0):  # it waited for its turn
+                self._hangs.heard(number, now if began is None else began)
+                continue
             self._hangs.forget(number)
             self._actions.append(partial(self._executor.kill, number))
             error = f"no report for {duration_text(self._hangs.limit or 0.0)} (trial_timeout): it was killed"
@@ -343,7 +352,8 @@ class Controller:
 
     def _launch(self, trial: Trial) -> None:
         config, seed = self._nest(trial.config), self._seed_of(trial.number)
-        job = Job(trial.number, config, trial.until, trial.checkpoint, trial.since, seed)
+        final = trial.until >= self._experiment.max_budget and math.isfinite(trial.until)
+        job = Job(trial.number, config, trial.until, trial.checkpoint, trial.since, seed, final)
         self._hangs.heard(trial.number, self._executor.now())
         self._actions.append(lambda: self._executor.launch(job))
         self._freed -= 1
@@ -382,3 +392,8 @@ class Controller:
     def _used_up(self) -> str:
         """Which limit on the trials' time on workers is reached; empty if none is."""
         return self._budget.used_up(lambda: self._experiment.worker_seconds(self._executor.now()))
+
+
+def _ran(seconds: float | None) -> dict[str, Any]:
+    """How long a trial that was launched ahead of its turn had its worker, for the journal."""
+    return {} if seconds is None else {"seconds": seconds}

@@ -267,6 +267,8 @@ class Experiment:
             self._checkpoints.stopped(row)
 
     def _runtime(self, time: float, kind: str, row: Trial, body: Mapping[str, Any]) -> None:
+        if "seconds" in body:  # it was launched ahead of its turn
+            row.begun = max(row.begun, time - body["seconds"])
         match kind:
             case "saved":
                 row.checkpoint = self._checkpoints.refer(row.checkpoint, Checkpoint(body["path"], body["step"]))
@@ -285,4 +287,4 @@ class Experiment:
                     row.losses += 1
 
 
-_RUNTIME_EVENTS = frozenset({"saved", "ended", "notice", "crashed"})
+_RUNTIME_EVENTS = frozenset({"saved", "ended", "notice", "crashed", "ran"})

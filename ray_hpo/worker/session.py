@@ -21,7 +21,7 @@ from typing import Any
 
 from ray_hpo.messages import AtMilestone, Checkpoint, Crashed, Job, Notice, Saved
 from ray_hpo.storage import CheckpointStore
-from ray_hpo.worker.outbox import Outbox
+from ray_hpo.worker.outbox import Bell, Outbox
 
 SAVE_NOW = "save-now"  # a file in the experiment's folder by which its driver asks all trials to save
 SAVE_SECONDS = 60.0  # how much work a trainable that saves on demand may lose
@@ -74,21 +74,28 @@ class Setting:
 class Session:
     """One trial's link to its runner.
 
+    alone: no other job came with this one.
     asked_to_leave: why the trial is to go on elsewhere, from its next checkpoint; empty if it is not.
     """
 
-    def __init__(self, job: Job, setting: Setting, asked_to_leave: Callable[[], str] = str) -> None:
+    def __init__(
+        self, job: Job, setting: Setting, bell: Bell, alone: bool = True, asked_to_leave: Callable[[], str] = str
+    ) -> None:
         self.job = job
         self.setting = setting
         self.until = job.until
         self.step = 0.0
-        self.outbox = Outbox(job.trial)
+        self.outbox = Outbox(job.trial, bell)
+        self._bell = bell
+        self._alone = alone
+        self._began = time.monotonic()
         self._store = CheckpointStore(setting.folder)
         self._saved_at = time.monotonic()
         self._newest = ""  # path of the last checkpoint
         self._saved_step = -math.inf
         self._asked_to_leave = asked_to_leave
-        self._leaves = ""  # why the trial leaves, once it is asked to
+        self._leaves = ""  # why the trial is to leave, once it is asked to
+        self.left = False
         self._verdict: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._released = False
 
@@ -155,6 +162,11 @@ class Session:
         """Whether the trial is to end: for trainables that can tell before their next report."""
         return self._released
 
+    @property
+    def seconds(self) -> float | None:
+        """How long it has had its worker, where others had it since the launch."""
+        return None if self._alone else time.monotonic() - self._began
+
     # ---- the runner's side ----
 
     def proceed(self, until: float) -> None:
@@ -179,7 +191,12 @@ class Session:
         if self._saved_step == step < self.until:
             self._leave_if_asked()
         while self.step >= self.until and not last:
-            self.outbox.put_last(AtMilestone(self.job.trial))
+            self.outbox.put(AtMilestone(self.job.trial, self.job.final, self.seconds))
+            if self._alone:
+                self._bell.ring_out()
+            if self.job.final:
+                self._released = True
+                raise TrialReleased
             self._verdict.get()
             if self._released:
                 raise TrialReleased
@@ -188,7 +205,8 @@ class Session:
         """The trial has just saved, so that it loses nothing."""
         self._leaves = self._leaves or self._asked_to_leave()
         if self._leaves:
-            self.outbox.put_last(Crashed(self.job.trial, "preempted", self._leaves))
+            self.outbox.put(Crashed(self.job.trial, "preempted", self._leaves, seconds=self.seconds))
+            self.left = self._released = True
             raise TrialReleased
 
     def next_step(self, metrics: Mapping[str, Any]) -> float:

@@ -31,14 +31,16 @@ class Sizing:
         """work: how many of so many further workers would have something to do now."""
         self._work = work
 
-    def change(self, pool: Pool) -> int:
-        """How many workers to start, or, if negative, how many there are too many."""
+    def change(self, pool: Pool, waiting: int) -> int:
+        """How many workers to start, or, if negative, how many there are too many. waiting: jobs that have none."""
         nodes = alive_nodes()
         if nodes != self._held[0]:
             self._held = nodes, capacity(nodes, self.request, self._most)
         holds = self._held[1]
         could = self._could_hold(holds)
-        work = self._work or (lambda most: most)
+
+        def work(most: int) -> int:
+            return most if self._work is None else min(most, waiting + self._work(max(0, most - waiting)))
 
         def wants(exactly: bool) -> int:
             if pool.idle:
