@@ -112,10 +112,11 @@ def tune_run(
         warm_start: earlier experiments (folders, or Results) of the same metrics and constraints, whose results the
             searcher is told at the beginning. The space may have changed: trials with values that it lacks now are left
             out and counted.
-        resources: of one trial: {"cpu": 0.5, "gpu": 0.25, "custom": 1}; fractions share. Default one CPU. "labels"
-            in it says which nodes may be taken: {"cpu": 1, "labels": {"zone": "in(a, b)"}}. {"bundles": [{"cpu": 1},
-            {"gpu": 1}], "strategy": "PACK"} reserves several bundles: the trial runs in the first, and what it starts
-            with Ray, in all. See docs/placement.md.
+        resources: of one trial: {"cpu": 0.5, "gpu": 0.25, "custom": 1}; fractions share, and {"gpu": "auto"} measures
+            what trials take and packs as many to a GPU as fit. Default one CPU. "labels" in it says which nodes may be
+            taken: {"cpu": 1, "labels": {"zone": "in(a, b)"}}. {"bundles": [{"cpu": 1}, {"gpu": 1}], "strategy":
+            "PACK"} reserves several bundles: the trial runs in the first, and what it starts with Ray, in all. See
+            docs/placement.md.
         max_concurrent: the most trials at a time; default whatever the cluster holds.
         priority: of this sweep among those that share the cluster: with 2.0 it gets twice the workers of one with 1.0.
         max_failures: how often a trial is tried again, from its last checkpoint, after an exception. Lost workers are
@@ -338,6 +339,7 @@ def _executor(executor: str, trainable: Any) -> MakeExecutor:
             tuple(further),
             max_budget=axis.max_budget,
             resumable=spec.resumable,
+            measures_gpu=spec.request.auto_gpu,
         )
         if executor == "inline":
             from ray_hpo.executors.inline import InlineExecutor

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import queue
-import sys
 import threading
 import traceback
 from collections import deque
@@ -13,7 +11,7 @@ from typing import Any
 
 from ray_hpo.messages import Crashed, Ended, Job, Message
 from ray_hpo.storage import CheckpointStore
-from ray_hpo.worker import session as sessions
+from ray_hpo.worker import gpu_usage, session as sessions
 from ray_hpo.worker.outbox import Bell
 from ray_hpo.worker.output import Output
 from ray_hpo.worker.session import Session, Setting, TrialReleased
@@ -94,7 +92,7 @@ class TrialRunner:
             trial = begun[-1].job.trial
             raise StuckTrial(f"trial {trial} was released and did not return in {RELEASE_SECONDS:.0f} s") from None
         sessions.enter(None)
-        _free_memory()
+        gpu_usage.free()
 
     def _loop(self) -> None:
         while True:
@@ -111,7 +109,7 @@ class TrialRunner:
             if not self._waiting:
                 return None
             if self._begun:
-                _free_memory()
+                gpu_usage.free()
             session = Session(self._waiting.popleft(), self._setting, self._bell, alone, self._asked_to_leave)
             self._begun.append(session)
         sessions.enter(session)
@@ -153,11 +151,3 @@ def _trimmed_traceback(error: BaseException) -> str:
     ):
         frame = frame.tb_next
     return "".join(traceback.format_exception(type(error), error, frame))
-
-
-def _free_memory() -> None:
-    """GPU memory of the last trial, before the next one wants it. Without a GPU it is left alone: it takes 10 ms."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        gc.collect()
-        torch.cuda.empty_cache()

@@ -19,11 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ray_hpo.messages import AtMilestone, Checkpoint, Crashed, Job, Notice, Saved
+from ray_hpo.messages import AtMilestone, Checkpoint, Crashed, Job, Measured, Notice, Saved
 from ray_hpo.storage import CheckpointStore
+from ray_hpo.worker import gpu_usage
 from ray_hpo.worker.outbox import Bell, Outbox
 
 SAVE_NOW = "save-now"  # a file in the experiment's folder by which its driver asks all trials to save
+FIRST_MEASUREMENTS, MEASURE_SECONDS = 3, 30.0  # of GPU memory: at so many first reports, and then so often
 SAVE_SECONDS = 60.0  # how much work a trainable that saves on demand may lose
 
 CheckpointLike = Mapping[str, Any] | str | os.PathLike[str]
@@ -60,6 +62,7 @@ class Setting:
     whole: budgets are whole numbers.  max_budget: that of a full training.
     metric, further: what must be a number wherever it is reported.
     resumable: a trial goes on where it paused, or is never paused; if not, each milestone is trained from nothing.
+    measures_gpu: trials tell how much GPU memory they take.
     """
 
     folder: Path
@@ -69,6 +72,7 @@ class Setting:
     further: tuple[str, ...] = ()
     max_budget: float = math.inf
     resumable: bool = True
+    measures_gpu: bool = False
 
 
 class Session:
@@ -94,6 +98,7 @@ class Session:
         self._newest = ""  # path of the last checkpoint
         self._saved_step = -math.inf
         self._asked_to_leave = asked_to_leave
+        self._measured, self._measured_at = 0, 0.0
         self._leaves = ""  # why the trial is to leave, once it is asked to
         self.left = False
         self._verdict: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -188,6 +193,8 @@ class Session:
         if checkpoint is not None:
             self.save(checkpoint)
         self.outbox.report(step, plain)
+        if self.setting.measures_gpu:
+            self._measure_gpu()
         if self._saved_step == step < self.until:
             self._leave_if_asked()
         while self.step >= self.until and not last:
@@ -200,6 +207,16 @@ class Session:
             self._verdict.get()
             if self._released:
                 raise TrialReleased
+
+    def _measure_gpu(self) -> None:
+        """At the first reports, and then now and then."""
+        now = time.monotonic()
+        if self._measured >= FIRST_MEASUREMENTS and now - self._measured_at < MEASURE_SECONDS:
+            return
+        self._measured, self._measured_at = self._measured + 1, now
+        usage = gpu_usage.measure()
+        if usage is not None:
+            self.outbox.put(Measured(self.job.trial, usage.peak, usage.total))
 
     def _leave_if_asked(self) -> None:
         """The trial has just saved, so that it loses nothing."""

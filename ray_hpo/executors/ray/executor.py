@@ -13,6 +13,7 @@ from ray_hpo.executors.base import POLL_SECONDS
 from ray_hpo.executors.clock import SteadyClock
 from ray_hpo.executors.ray.backlog import Backlog
 from ray_hpo.executors.ray.cluster import check_possible, draining
+from ray_hpo.executors.ray.gpu_packing import GpuPacking
 from ray_hpo.executors.ray.placement import place
 from ray_hpo.executors.ray.pool_size import Pool
 from ray_hpo.executors.ray.sizing import Sizing
@@ -54,7 +55,7 @@ class RayExecutor:
         priority: float = 1.0,
     ) -> None:
         check_possible(request)
-        self._request = request
+        self._packing = GpuPacking(request) if request.auto_gpu else None
         self._sizing = Sizing(request, max_concurrent, priority)
         self._isolate = isolate
         self._actor_class: Any = ray.remote(max_restarts=0)(Worker)
@@ -65,7 +66,7 @@ class RayExecutor:
         self._idle: list[WorkerHandle] = []  # the one that was busy last is the first to be busy again
         self._given_back: list[WorkerHandle] = []  # since the last poll
         self._running: dict[int, WorkerHandle] = {}  # by trial, those included that a worker has yet to begin
-        self._backlog = Backlog(shares=ahead and not isolate)
+        self._backlog = Backlog(shares=ahead and not isolate and not request.amount("GPU"))
         self._answers: dict[Any, WorkerHandle] = {}  # what is waited for
         self._resized = 0.0
         self._size = 0  # how many workers there are to be, those that leave not counted
@@ -152,6 +153,9 @@ class RayExecutor:
             self._answers[worker.answer] = worker
 
     def _receive(self, worker: WorkerHandle) -> list[Message]:
+        if worker.cleaning:
+            self._cleaned(worker)
+            return []
         was_up = worker.up
         try:
             messages, over, given_back, seconds = worker.receive(self._window, self.now())
@@ -174,7 +178,26 @@ class RayExecutor:
             self._replace(worker)
         elif worker.idle:
             self._give_back(worker)
-        return messages
+        return messages if self._packing is None else self._pack(self._packing, messages)
+
+    def _pack(self, packing: GpuPacking, messages: list[Message]) -> list[Message]:
+        """What others are to hear of `messages`; the pool is fitted to what the measurements among them say."""
+        others = packing.sort(messages)
+        if packing.request is not self._sizing.request:
+            self._sizing.request = packing.request
+            self._resized = 0.0
+        return others
+
+    def _cleaned(self, worker: WorkerHandle) -> None:
+        """A process that keeps a trial's GPU memory ends: only that frees it."""
+        try:
+            clean = worker.is_clean()
+        except WorkerLost:
+            clean = False
+        if clean and not worker.leaves:
+            self._idle.append(worker)
+        else:
+            self._replace(worker)
 
     def _lost(self, worker: WorkerHandle, lost: WorkerLost) -> list[Message]:
         """Of several jobs nobody knows which one ended the worker, if one did: each is run again, alone."""
@@ -190,6 +213,10 @@ class RayExecutor:
             self._replace(worker)
             return
         worker.give_back()
+        if worker.request.amount("GPU"):
+            worker.clean()
+            self._answers[worker.answer] = worker
+            return
         self._idle.append(worker)
         self._given_back.append(worker)
 
@@ -221,16 +248,19 @@ class RayExecutor:
 
     def _refill(self) -> None:
         for _ in range(sum(not worker.leaves for worker in self._workers), self._size):
-            options, group = place(self._request)
+            request = self._sizing.request
+            options, group = place(request)
             actor = self._actor_class.options(**options).remote(self._trainable, self._setting)
-            worker = WorkerHandle(actor, group)
+            worker = WorkerHandle(actor, request, group)
             self._workers.append(worker)
             self._answers[worker.answer] = worker
 
     def _resize(self) -> None:
         """Fit the pool to the cluster, to the work, and to what other sweeps want."""
         self._resized = now = time.monotonic()
-        doomed = self._leave_nodes()
+        self._leave_nodes()
+        self._leave_old_shares()
+        doomed = sum(worker.doomed for worker in self._workers)
         for worker in [worker for worker in self._idle if now - worker.idle_since > IDLE_SECONDS]:
             self._end(worker)
         starting = [worker for worker in self._workers if not worker.up]
@@ -243,17 +273,26 @@ class RayExecutor:
         self._have_leave(len(self._workers) - doomed - self._size)
         self._refill()
 
-    def _leave_nodes(self) -> int:
-        """Have workers leave nodes that are about to be shut down; how many are still there."""
+    def _leave_nodes(self) -> None:
+        """Have workers leave nodes that are about to be shut down."""
         nodes = draining()
-        there = [worker for worker in self._workers if worker.node in nodes]
-        for worker in there:
+        for worker in [worker for worker in self._workers if worker.node in nodes]:
+            if worker in self._idle:
+                self._end(worker)
+            else:
+                worker.leaves = worker.doomed = True
+                worker.ask_to_leave("its node is about to be shut down")
+
+    def _leave_old_shares(self) -> None:
+        """Workers with another share of a GPU than trials are to have now make way, the larger ones at once."""
+        share = self._sizing.request.amount("GPU")
+        for worker in [worker for worker in self._workers if worker.request is not self._sizing.request]:
+            if worker in self._idle or not worker.up:
+                self._end(worker)
+                continue
             worker.leaves = worker.doomed = True
-            worker.ask_to_leave("its node is about to be shut down")
-        for worker in [worker for worker in there if worker in self._idle]:
-            self._end(worker)
-            there.remove(worker)
-        return len(there)
+            if worker.request.amount("GPU") > share:
+                worker.ask_to_leave("its GPU is to be shared from here on")
 
     def _have_leave(self, count: int) -> None:
         """So many workers are to give up their places when their trials are over, or paused: the newest.

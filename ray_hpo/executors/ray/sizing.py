@@ -6,26 +6,26 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from ray_hpo.executors.ray.autoscaler import addable
+from ray_hpo.executors.ray.claims import Neighbours
 from ray_hpo.executors.ray.cluster import alive_nodes
 from ray_hpo.executors.ray.fit import Node, capacity
 from ray_hpo.executors.ray.pool_size import Pool, change
-from ray_hpo.executors.ray.sharing import Sharing
 from ray_hpo.resources import Request
 
 
 class Sizing:
     """Looks at the cluster and says by how many workers the pool is to change.
 
-    most: workers that the experiment can use at all.
+    request: what a worker holds; it may change.  most: workers that the experiment can use at all.
     """
 
     def __init__(self, request: Request, most: int | None, priority: float = 1.0) -> None:
         self.request = request
         self._most = most
-        self._sharing = Sharing(priority, request)
+        self._neighbours = Neighbours(priority)
         self._work: Callable[[int], int] | None = None
         self._kinds = addable(alive_nodes())
-        self._held: tuple[list[Node], int] = ([], 0)  # nodes, and what they hold: to count it takes time
+        self._held: tuple[list[Node], Request, int] = ([], request, 0)  # nodes, and what they hold: it takes time
 
     def follow(self, work: Callable[[int], int]) -> None:
         """work: how many of so many further workers would have something to do now."""
@@ -34,9 +34,9 @@ class Sizing:
     def change(self, pool: Pool, waiting: int) -> int:
         """How many workers to start, or, if negative, how many there are too many. waiting: jobs that have none."""
         nodes = alive_nodes()
-        if nodes != self._held[0]:
-            self._held = nodes, capacity(nodes, self.request, self._most)
-        holds = self._held[1]
+        if (nodes, self.request) != self._held[:2]:
+            self._held = nodes, self.request, capacity(nodes, self.request, self._most)
+        holds = self._held[2]
         could = self._could_hold(holds)
 
         def work(most: int) -> int:
@@ -49,12 +49,12 @@ class Sizing:
             wanted = pool.busy + (work(room) if exactly else room)
             return wanted if self._most is None else min(wanted, self._most)
 
-        share = self._sharing.allowed(self._total(nodes), pool.busy + pool.idle, wants)
+        share = self._neighbours.allowed(self._total(nodes), self.request, pool.busy + pool.idle, wants)
         limits = [limit for limit in (self._most, share) if limit is not None]
         return change(pool, min(limits, default=None), holds, could, work)
 
     def close(self) -> None:
-        self._sharing.close()
+        self._neighbours.close()
 
     def _could_hold(self, holds: int) -> int | None:
         """Trials at a time with all nodes that may be added; None if that is not known. While nobody has said what

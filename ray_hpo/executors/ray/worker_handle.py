@@ -12,7 +12,9 @@ from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 from ray_hpo.executors.ray.causes import cause_of, line_of
 from ray_hpo.messages import Job, Message, is_last, is_over
+from ray_hpo.resources import Request
 from ray_hpo.worker import notices
+from ray_hpo.worker.gpu_usage import KEPT_BYTES
 
 
 class WorkerLost(Exception):
@@ -44,19 +46,21 @@ class WorkerHandle:
     jobs: what it is to do, in order. After its first answer this is one job at most.
     since: when it turned to the first of them, in whatever time `run` and `receive` are told.
     idle_since: when it came up or gave its last trial back, on the monotonic clock.
-    group: the placement group that is this worker's alone, if it has one.
+    request: what it holds.  group: the placement group that is its alone, if it has one.
+    cleaning: whether it is about to be idle, once its last trial's memory is freed.
     node: the id of its node; empty until it is up.
     leaves: whether it gives up its place when its trial is over, or paused; since `leaves_since`.
-    doomed: whether that is because its node is about to be shut down.
+    doomed: whether that is because its node is about to be shut down, or because it holds the wrong share of a GPU.
     """
 
-    def __init__(self, actor: Any, group: PlacementGroup | None = None) -> None:
+    def __init__(self, actor: Any, request: Request, group: PlacementGroup | None = None) -> None:
         self.actor = actor
+        self.request = request
         self._group = group
         self.jobs: list[Job] = []
         self.since = 0.0
         self.idle_since = time.monotonic()
-        self.up = self.leaves = self.doomed = False
+        self.up = self.leaves = self.doomed = self.cleaning = False
         self.node = ""
         self.leaves_since = 0.0
         self._told = False
@@ -79,6 +83,24 @@ class WorkerHandle:
         """Its trial is over, or paused: others may have it."""
         self.jobs = []
         self.idle_since = time.monotonic()
+
+    def clean(self) -> None:
+        """End its last trial and free the GPU memory that it holds; `answer` is there when that is done."""
+        self._holds, self.cleaning = False, True
+        self.answer = self.actor.clean.remote()
+
+    def is_clean(self) -> bool:
+        """Whether all of it was freed.
+
+        Raises:
+            WorkerLost: the answer never comes.
+        """
+        try:
+            left: int = ray.get(self.answer)
+        except RayError as error:
+            raise WorkerLost(error) from error
+        self.answer, self.cleaning = None, False
+        return left <= KEPT_BYTES
 
     def free_memory(self) -> None:
         """No other trial has come: end the last one on its worker, and free what it holds."""

@@ -23,16 +23,14 @@ _NAMESPACE = b"ray_hpo"
 _PREFIX = b"sweep:"
 
 
-class Sharing:
-    """One sweep among those of the cluster. Ray must be initialised.
+class Neighbours:
+    """A sweep among the others of its cluster. Ray must be initialised.
 
     clock: seconds that only go forward, of this process: those of others are not compared with it.
     """
 
-    def __init__(self, priority: float, request: Request, clock: Callable[[], float] = time.monotonic) -> None:
-        names = {name for bundle in request.bundles for name in bundle}
-        each = {name: request.amount(name) for name in sorted(names) if request.amount(name)}
-        self._mine = Claim(uuid.uuid4().hex, priority, 0, each)
+    def __init__(self, priority: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._mine = Claim(uuid.uuid4().hex, priority, 0, {})
         self._clock = clock
         self._beats = 0
         self._seen: dict[str, tuple[int, float]] = {}  # id -> its last beat, and when it was new here
@@ -40,12 +38,17 @@ class Sharing:
         self._hungry_since: float | None = None
         self._workers = 0
 
-    def allowed(self, total: Mapping[str, float], workers: int, wants: Callable[[bool], int]) -> int | None:
+    def allowed(
+        self, total: Mapping[str, float], request: Request, workers: int, wants: Callable[[bool], int]
+    ) -> int | None:
         """How many workers this sweep may have now; None where it is alone. Tells the others what it wants.
 
-        total: what the cluster has of each resource.  workers: that are up.  wants: how many it could use; exactly, if
-        it is asked so, which takes longer.
+        total: what the cluster has of each resource.  request: what a worker holds.  workers: that are up.
+        wants: how many it could use; exactly, if it is asked so, which takes longer.
         """
+        names = {name for bundle in request.bundles for name in bundle}
+        each = {name: request.amount(name) for name in sorted(names) if request.amount(name)}
+        self._mine = dataclasses.replace(self._mine, each=each)
         rivals: list[Claim] = []
         with contextlib.suppress(Exception):  # a head that restarts: each goes on with what it has
             rivals = self._others()
