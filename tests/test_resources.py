@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from ray_hpo.executors.ray.autoscaler import kinds_of
+from ray_hpo.executors.ray.autoscaler import is_infeasible, kinds_of
 from ray_hpo.executors.ray.fit import Node, capacity
 from ray_hpo.resources import Request, matches, normalise
 
@@ -130,3 +130,17 @@ def test_a_cluster_file_tells_what_its_autoscaler_may_add() -> None:
     assert (gpu.count, gpu.resources, gpu.labels["zone"]) == (5, {"CPU": 8.0, "GPU": 1.0}, "a")
     assert (cpu.count, cpu.resources) == (5, {"CPU": 16.0})
     assert math.isclose(capacity([gpu, cpu], single({"gpu": 0.5})), 10)
+
+
+def test_an_autoscaler_that_can_never_add_a_node_says_so() -> None:
+    messages = pytest.importorskip("ray.core.generated.autoscaler_pb2")
+    state = messages.AutoscalingState()
+    state.infeasible_resource_requests.add(resources_bundle={"GPU": 2.0})
+    gang = state.infeasible_gang_resource_requests.add()
+    for _ in range(2):
+        gang.requests.add(resources_bundle={"CPU": 8.0})
+    found = messages.AutoscalingState.FromString(state.SerializeToString())
+    assert is_infeasible(found, single({"gpu": 2}))
+    assert not is_infeasible(found, single({"gpu": 1}))
+    assert is_infeasible(found, Request.of(normalise({"bundles": [{"cpu": 8}] * 2})))
+    assert not is_infeasible(found, Request.of(normalise({"bundles": [{"cpu": 8}] * 3})))

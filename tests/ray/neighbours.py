@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import ray_hpo
-from ray_hpo.executors.ray import executor, sharing
+from ray_hpo.executors.ray import claims, executor
 
 TRIAL_SECONDS = 0.1
 
 
 def main(folder: Path, name: str, priority: float) -> None:
-    executor.RESIZE_SECONDS, sharing.LEASE_SECONDS = 0.5, 4.0
+    executor.RESIZE_SECONDS, claims.LEASE_SECONDS = 0.5, 4.0
     log = folder / f"{name}.log"
 
     def train(config: dict[str, Any]) -> dict[str, float]:

@@ -17,6 +17,7 @@ import ray
 import yaml
 
 from ray_hpo.executors.ray.fit import Node
+from ray_hpo.resources import Request
 
 MANAGED = "ray.io/node-group"  # the label of nodes that were started by an autoscaler, or by Kubernetes
 
@@ -31,6 +32,34 @@ def addable(nodes: Sequence[Node]) -> Sequence[Node] | None:
     if config is not None:
         return kinds_of(config)
     return None if any(node.labels.get(MANAGED) for node in nodes) else ()
+
+
+def says_never(request: Request) -> bool:
+    """Whether the autoscaler, if it is one that says so (version 2, Kubernetes'), has found that it can never add nodes
+    for a request like this one, which waits."""
+    with contextlib.suppress(Exception):  # likewise
+        import ray._raylet as raylet
+        from ray.core.generated import autoscaler_pb2 as messages
+
+        client: Any = raylet.GcsClient(address=ray.get_runtime_context().gcs_address)  # type: ignore[attr-defined]
+        reply: Any = messages.GetClusterStatusReply()  # type: ignore[attr-defined]  # both made without stubs
+        reply.ParseFromString(client.get_cluster_status(timeout_s=5))
+        return is_infeasible(reply.autoscaling_state, request)
+    return False
+
+
+def is_infeasible(state: Any, request: Request) -> bool:
+    """Whether the autoscaler's `state`, a message of Ray's, names a request like this one as one for which there is no
+    node."""
+    never = [[one] for one in state.infeasible_resource_requests]
+    for gang in state.infeasible_gang_resource_requests:
+        never.append(gang.requests or gang.bundle_selectors[0].resource_requests)
+    wanted = sorted(_plain(bundle) for bundle in request.bundles)
+    return any(sorted(_plain(one.resources_bundle) for one in group) == wanted for group in never)
+
+
+def _plain(bundle: Mapping[str, float]) -> list[tuple[str, float]]:
+    return sorted((name, amount) for name, amount in bundle.items() if amount)
 
 
 def kinds_of(config: Mapping[str, Any]) -> list[Node]:

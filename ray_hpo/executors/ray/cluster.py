@@ -117,12 +117,15 @@ def check_possible(request: Request) -> None:
     kinds = addable(nodes)
     if kinds is None or capacity([*nodes, *kinds], request, most=1):
         return
-    more = f"; its autoscaler may add {_texts(kinds, request)}" if kinds else ""
+    more = f"; its autoscaler may add {node_texts(kinds, request)}" if kinds else ""
     what = "no node of this cluster has" if not request.grouped else "the nodes of this cluster do not have"
-    raise InvalidInput(f"resources={request}: {what} that for one trial; its nodes have {_texts(nodes, request)}{more}")
+    raise InvalidInput(
+        f"resources={request}: {what} that for one trial; its nodes have {node_texts(nodes, request)}{more}"
+    )
 
 
-def _texts(nodes: Sequence[Node], request: Request) -> str:
+def node_texts(nodes: Sequence[Node], request: Request) -> str:
+    """What `nodes` have, each kind once, for messages about `request`."""
     return ", ".join(sorted({_text(node, request) for node in nodes})) or "nothing"
 
 

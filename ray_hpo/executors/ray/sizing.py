@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from ray_hpo.executors.ray.autoscaler import addable
+from ray_hpo.budget import duration_text
+from ray_hpo.errors import RayHpoError
+from ray_hpo.executors.ray.autoscaler import addable, says_never
 from ray_hpo.executors.ray.claims import Neighbours
-from ray_hpo.executors.ray.cluster import alive_nodes
+from ray_hpo.executors.ray.cluster import alive_nodes, node_texts
 from ray_hpo.executors.ray.fit import Node, capacity
 from ray_hpo.executors.ray.pool_size import Pool, change
 from ray_hpo.resources import Request
+
+SURE_SECONDS = 5.0  # that an autoscaler says for so long that it can never add what is needed
+HOPE_SECONDS = 900.0  # to wait for a first worker where it cannot be seen what may be added
 
 
 class Sizing:
@@ -24,6 +31,7 @@ class Sizing:
         self._most = most
         self._neighbours = Neighbours(priority)
         self._work: Callable[[int], int] | None = None
+        self._waits_since = self._never_since = math.inf  # on the monotonic clock
         self._kinds = addable(alive_nodes())
         self._held: tuple[list[Node], Request, int] = ([], request, 0)  # nodes, and what they hold: it takes time
 
@@ -32,12 +40,18 @@ class Sizing:
         self._work = work
 
     def change(self, pool: Pool, waiting: int) -> int:
-        """How many workers to start, or, if negative, how many there are too many. waiting: jobs that have none."""
+        """How many workers to start, or, if negative, how many there are too many. waiting: jobs that have none.
+
+        Raises:
+            RayHpoError: no node that can hold a worker will ever come.
+        """
         nodes = alive_nodes()
         if (nodes, self.request) != self._held[:2]:
             self._held = nodes, self.request, capacity(nodes, self.request, self._most)
         holds = self._held[2]
         could = self._could_hold(holds)
+        if could is None:
+            self._check_hope(bool(holds or pool.busy or pool.idle), nodes)
 
         def work(most: int) -> int:
             return most if self._work is None else min(most, waiting + self._work(max(0, most - waiting)))
@@ -62,6 +76,18 @@ class Sizing:
         if self._work is None:
             return holds
         return None if self._kinds is None else max(holds, capacity(self._kinds, self.request, self._most))
+
+    def _check_hope(self, there_is: bool, nodes: Sequence[Node]) -> None:
+        """Where what may be added cannot be seen, it has to show."""
+        now = time.monotonic()
+        self._waits_since = math.inf if there_is else min(self._waits_since, now)
+        never = not there_is and now - self._waits_since > SURE_SECONDS and says_never(self.request)
+        self._never_since = min(self._never_since, now) if never else math.inf
+        what = f"resources={self.request}: the cluster's nodes have {node_texts(nodes, self.request)}, and"
+        if now - self._never_since > SURE_SECONDS:
+            raise RayHpoError(f"{what} its autoscaler can never add one that holds a trial (see `ray status`)")
+        if now - self._waits_since > HOPE_SECONDS:
+            raise RayHpoError(f"{what} none that holds a trial has come in {duration_text(HOPE_SECONDS)}")
 
     def _total(self, nodes: Sequence[Node]) -> Mapping[str, float]:
         """Of each resource: what the nodes have, or, where that is more, those that there may be at most."""
