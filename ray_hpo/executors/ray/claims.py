@@ -31,6 +31,7 @@ class Neighbours:
 
     def __init__(self, priority: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._mine = Claim(uuid.uuid4().hex, priority, 0, {})
+        self._rivals: list[Claim] = []
         self._clock = clock
         self._beats = 0
         self._seen: dict[str, tuple[int, float]] = {}  # id -> its last beat, and when it was new here
@@ -49,20 +50,19 @@ class Neighbours:
         names = {name for bundle in request.bundles for name in bundle}
         each = {name: request.amount(name) for name in sorted(names) if request.amount(name)}
         self._mine = dataclasses.replace(self._mine, each=each)
-        rivals: list[Claim] = []
-        with contextlib.suppress(Exception):  # a head that restarts: each goes on with what it has
-            rivals = self._others()
-            self._note(total, rivals, workers, wants(any(claim.wants for claim in rivals)))
+        with contextlib.suppress(Exception):  # a head that restarts: each goes on with what it knew
+            self._rivals = self._others()
+            self._note(total, workers, wants(any(claim.wants for claim in self._rivals)))
             self._publish()
-        return allowance(total, [*rivals, self._mine], self._mine.id)
+        return allowance(total, [*self._rivals, self._mine], self._mine.id)
 
     def close(self) -> None:
         """The claim is void at once."""
         with contextlib.suppress(Exception):
             internal_kv._internal_kv_del(_PREFIX + self._mine.id.encode(), namespace=_NAMESPACE)
 
-    def _note(self, total: Mapping[str, float], rivals: list[Claim], workers: int, wants: int) -> None:
-        now, mine = self._clock(), self._mine
+    def _note(self, total: Mapping[str, float], workers: int, wants: int) -> None:
+        now, mine, rivals = self._clock(), self._mine, self._rivals
         if self._told_at is None:  # it begins where the least served one is, or it would be ahead of all for long
             served = min((claim.served for claim in rivals), default=0.0)
         else:
