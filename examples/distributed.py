@@ -3,7 +3,7 @@
     python examples/distributed.py [--trials 8] [--workers 2] [--gpus] [--storage ~/ray_hpo]
 
 A trial's own process only waits for its workers, for which Ray Train reserves room by a placement group of its own; so
-the trial asks for next to nothing, and `max_concurrent` says how many such groups the cluster holds at a time.
+the trial itself asks for nothing, and `max_concurrent` says how many such groups the cluster holds at a time.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ EPOCHS = 4
 SPACE = {"lr": loguniform(1e-3, 1.0), "width": randint(4, 64)}
 
 
-def train_on_a_worker(config: dict[str, Any]) -> None:
-    """What each worker does: its part of the data, its copy of the model, gradients averaged over all workers."""
+def train_on_a_worker(config: dict[str, Any]) -> float:
+    """What each worker does: its part of the data, its copy of the model, gradients averaged over all workers. The
+    loss of the first worker is the trial's."""
     import ray.train
     import torch
     from ray.train.torch import get_device, prepare_model
@@ -39,8 +40,7 @@ def train_on_a_worker(config: dict[str, Any]) -> None:
             nn.functional.mse_loss(model(batch), wanted).backward()
             optimizer.step()
     with torch.no_grad():
-        loss = nn.functional.mse_loss(model(inputs), targets).item()
-    ray.train.report({"loss": loss})
+        return nn.functional.mse_loss(model(inputs), targets).item()
 
 
 def make_train(workers: int, gpus: bool) -> Callable[[dict[str, Any], int], dict[str, float]]:
@@ -56,7 +56,7 @@ def make_train(workers: int, gpus: bool) -> Callable[[dict[str, Any], int], dict
                 scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpus),
                 run_config=RunConfig(storage_path=folder),
             )
-            return {"loss": trainer.fit().metrics["loss"]}
+            return {"loss": trainer.fit().return_value}
 
     return train
 
@@ -73,7 +73,7 @@ def run(trials: int = 8, workers: int = 2, gpus: bool = False, **options: Any) -
         algo="asha",
         max_budget=EPOCHS,
         num_trials=trials,
-        resources={"cpu": 0.01},
+        resources={"cpu": 0},
         max_concurrent=max(1, int(there) // workers),
         **options,
     )

@@ -50,6 +50,11 @@ class Request:
         return sum(bundle.get(name, 0.0) for bundle in self.bundles)
 
     @property
+    def empty(self) -> bool:
+        """Whether it asks for nothing, so that any number of trials fit anywhere."""
+        return not any(amount for bundle in self.bundles for amount in bundle.values())
+
+    @property
     def grouped(self) -> bool:
         """Whether it needs a placement group."""
         return len(self.bundles) > 1
@@ -116,6 +121,8 @@ def _bundle(bundle: Any, number: int) -> dict[str, float]:
     if not isinstance(bundle, Mapping):
         raise InvalidInput(f'{where} must be a dict such as {{"cpu": 1}}; got {bundle!r}')
     amounts = _amounts(bundle, where)
+    if not any(amounts.values()):
+        raise InvalidInput(f"{where} must ask for something; give cpu or gpu")
     if amounts.get("GPU") == AUTO:
         raise InvalidInput(f"{where}: gpu='auto' is for trials of one bundle; give the number of GPUs")
     return amounts
@@ -133,8 +140,6 @@ def _amounts(given: Mapping[Any, Any], where: str) -> dict[str, Any]:
             raise InvalidInput(f"{where}: {name} cannot be asked for; ask for memory, in bytes")
         asked[known] = AUTO if known == "GPU" and amount == AUTO else _amount(name, amount, where)
     asked.setdefault("CPU", 0.0 if asked.get("GPU") else 1.0)
-    if not any(asked.values()):
-        raise InvalidInput(f"{where} must ask for something, or the cluster is filled without end; give cpu or gpu")
     return asked
 
 

@@ -129,6 +129,11 @@ class Spec:
             _check_positive(field, getattr(self, field))
         if self.gpu_hours is not None and not self.request.amount("GPU"):
             raise InvalidInput(f"gpu_hours={self.gpu_hours:g} needs trials with GPUs, as in resources={{'gpu': 1}}")
+        if self.request.empty and self.max_concurrent is None:
+            raise InvalidInput(
+                "resources must ask for something, or the cluster is filled without end: "
+                "give cpu or gpu, or max_concurrent"
+            )
         for field in ("gpu_hours", "cost"):
             if self.request.auto_gpu and getattr(self, field) is not None:
                 raise InvalidInput(

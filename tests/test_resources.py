@@ -108,6 +108,11 @@ def test_bundles_are_possible_where_trying_everything_finds_a_way(
         assert count * request.amount(name) <= sum(node[name] for node in nodes)
 
 
+def test_who_asks_for_nothing_fits_anywhere() -> None:
+    assert capacity([Node({"CPU": 2})], single({"cpu": 0}), most=7) == 7
+    assert capacity([Node({"CPU": 2})], single({"cpu": 0}, zone="a"), most=7) == 0
+
+
 def test_many_equal_nodes_and_bundles_are_placed_at_once() -> None:
     nodes = [Node({"CPU": 8, "GPU": 2}, count=500)]
     assert capacity(nodes, Request.of(normalise({"bundles": [{"gpu": 1}] * 16})), most=50) == 50

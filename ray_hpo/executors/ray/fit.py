@@ -25,6 +25,8 @@ def capacity(nodes: Iterable[Node], request: Request, most: int | None = None) -
     """How many trials `nodes` hold at a time; `most` ends the counting (at 10,000 if there is no limit)."""
     most = 10_000 if most is None else most
     suitable = [node for node in nodes if matches(node.labels, request.labels)]
+    if request.empty:
+        return most if suitable else 0
     if not request.grouped:
         return min(most, sum(node.count * _fit(node.resources, request.bundles[0]) for node in suitable))
     free = [dict(node.resources) for node in suitable for _ in range(min(node.count, most * len(request.bundles)))]
