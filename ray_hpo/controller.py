@@ -85,7 +85,9 @@ class Controller:
         self._ask_to_save = ask_to_save
         self._relaunch: list[Trial] = []  # running trials that want a worker
         self._actions: list[Callable[[], None]] = []  # to do after the commit
-        self._unneeded: list[str] = []  # paths of checkpoints to delete, once the journal is synced
+        self._unneeded: list[str] = []  # paths of checkpoints that are to be deleted
+        self._doomed: list[str] = []  # those that were so when the journal was last synced
+        self._syncs = journal.syncs  # of the journal so far
         self._freed = 0  # workers that these actions free, less those that they take
         self._silent_failures = 0  # trials that failed in this session before the first report; -1 once there is one
         self._finished = ""  # why no more work is to be found
@@ -138,7 +140,8 @@ class Controller:
         self._event("closed", None, {"reason": reason})
         self._journal.commit()
         self._journal.sync()
-        self._delete()
+        for path in (*self._doomed, *self._unneeded):
+            self._discard(path)
         return reason
 
     def _save_running(self) -> None:
@@ -200,12 +203,14 @@ class Controller:
         self._on_tick()
 
     def _delete(self) -> None:
-        """After a power failure the journal may be half a second younger than the trials' files: what it then refers to
-        must be there."""
-        if self._unneeded and self._journal.synced:
-            for path in self._unneeded:
+        """After a power failure the journal may be as old as its last sync, and checkpoints may lack what was saved in
+        the half second before: what is left must be there. So a checkpoint is deleted at the second sync from when it
+        was not needed any more: that knows so, and was begun half a second after the first."""
+        if self._journal.syncs != self._syncs:
+            self._syncs = self._journal.syncs
+            for path in self._doomed:
                 self._discard(path)
-            self._unneeded.clear()
+            self._doomed, self._unneeded = self._unneeded, []
 
     def _patience(self) -> float:
         """Seconds after which there is something to do even if nothing arrives."""

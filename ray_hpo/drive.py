@@ -34,6 +34,7 @@ from ray_hpo.journal.journal import Event, Journal
 from ray_hpo.journal.reader import read_experiment, read_spec
 from ray_hpo.journal.schema import FILE
 from ray_hpo.progress import Outlook, Progress, Silence, View, make_progress
+from ray_hpo.rehearsal import begin_rehearsal
 from ray_hpo.results import Result
 from ray_hpo.spec import Spec
 from ray_hpo.storage import CheckpointStore
@@ -172,7 +173,9 @@ def _run(
 
         # With one worker at a time every suggestion shall know all results, however long that takes.
         ahead = spec.algo.searcher.learns and executor.slots != 1  # none: nodes are still to come
-        foresight = Foresight(strategy, experiment.records) if ahead else None
+        if ahead:
+            begin_rehearsal(spec.algo, strategy.problem)
+        foresight = Foresight(strategy, experiment.records, lambda: executor.slots) if ahead else None
         controller = Controller(
             experiment,
             strategy,

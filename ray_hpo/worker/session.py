@@ -14,7 +14,6 @@ import pickle
 import queue
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from ray_hpo.messages import AtMilestone, Checkpoint, Crashed, Job, Measured, No
 from ray_hpo.storage import CheckpointStore
 from ray_hpo.worker import gpu_usage
 from ray_hpo.worker.outbox import Bell, Outbox
+from ray_hpo.worker.syncing import syncing
 
 SAVE_NOW = "save-now"  # a file in the experiment's folder by which its driver asks all trials to save
 FIRST_MEASUREMENTS, MEASURE_SECONDS = 3, 30.0  # of GPU memory: at so many first reports, and then so often
@@ -95,7 +95,6 @@ class Session:
         self._began = time.monotonic()
         self._store = CheckpointStore(setting.folder)
         self._saved_at = time.monotonic()
-        self._newest = ""  # path of the last checkpoint
         self._saved_step = -math.inf
         self._asked_to_leave = asked_to_leave
         self._measured, self._measured_at = 0, 0.0
@@ -147,9 +146,10 @@ class Session:
         except OSError as error:
             self._not_saved(self.step, error)
             return
-        self._newest, self._saved_step = path, self.step
+        self._saved_step = self.step
         self.outbox.put(Saved(self.job.trial, Checkpoint(path, self.step)))
-        _syncing().submit(self._sync, path, self.step)
+        at_end = self.step >= self.setting.max_budget
+        syncing().add(self.job.trial, functools.partial(self._sync, path, self.step), at_once=at_end)
 
     @property
     def asked_to_save(self) -> bool:
@@ -238,20 +238,13 @@ class Session:
         return float(metrics[name])
 
     def _sync(self, path: str, step: float) -> None:
-        if path == self._newest:  # else there is a newer one already, and this one is not needed any more
-            try:
-                self._store.sync(path)
-            except OSError as error:
-                self._not_saved(step, error)
+        try:
+            self._store.sync(path)
+        except OSError as error:
+            self._not_saved(step, error)
 
     def _not_saved(self, step: float, error: OSError) -> None:
         self.outbox.put(Notice(self.job.trial, f"checkpoint at {step:g} could not be written: {error}"))
-
-
-@functools.cache
-def _syncing() -> ThreadPoolExecutor:
-    """The thread that waits for the disk while training goes on: half a second's delay now and then is usual."""
-    return ThreadPoolExecutor(1, "sync")
 
 
 def plain_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ RESIZE_SECONDS = 5.0  # how often the pool is fitted to the cluster, to the work
 LINGER_SECONDS = 1.0  # without a trial, after which a worker counts as idle
 LEAVE_SECONDS = 20.0  # how long a trial keeps a place that is not its sweep's any more, if it does not end before
 IDLE_SECONDS = 30.0  # after which it is let go, so that its node may be, too
-WINDOW_SECONDS = (0.05, 0.5)  # the shortest and the longest time that reports wait for others to travel with
+WINDOW_SECONDS = (0.2, 0.5)  # the shortest and the longest time that reports wait for others to travel with
 WINDOW_OF_WORKER = 0.0025  # a window is as long as the pool is large, so that the driver can keep up with all workers
 FEW = 32  # workers of which the first answer is waited for; of more, all answers that are there are taken at once
 
