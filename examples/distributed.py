@@ -1,6 +1,6 @@
 """Distributed training inside each trial: Ray Train's TorchTrainer, two workers a trial, on CPUs or GPUs.
 
-    python examples/distributed.py [--trials 8] [--workers 2] [--gpus] [--storage ~/ray_hpo]
+    python examples/distributed.py [--trials 8] [--workers 2] [--epochs 4] [--gpus] [--storage ~/ray_hpo]
 
 A trial's own process only waits for its workers, for which Ray Train reserves room by a placement group of its own; so
 the trial itself asks for nothing, and `max_concurrent` says how many such groups the cluster holds at a time.
@@ -15,7 +15,6 @@ from typing import Any
 
 from ray_hpo import Result, get_context, loguniform, randint, tune_run
 
-EPOCHS = 4
 SPACE = {"lr": loguniform(1e-3, 1.0), "width": randint(4, 64)}
 
 
@@ -61,7 +60,7 @@ def make_train(workers: int, gpus: bool) -> Callable[[dict[str, Any], int], dict
     return train
 
 
-def run(trials: int = 8, workers: int = 2, gpus: bool = False, **options: Any) -> Result:
+def run(trials: int = 8, workers: int = 2, epochs: int = 4, gpus: bool = False, **options: Any) -> Result:
     import ray
 
     ray.init(ignore_reinit_error=True)
@@ -71,7 +70,7 @@ def run(trials: int = 8, workers: int = 2, gpus: bool = False, **options: Any) -
         make_train(workers, gpus),
         metric="loss",
         algo="asha",
-        max_budget=EPOCHS,
+        max_budget=epochs,
         num_trials=trials,
         resources={"cpu": 0},
         max_concurrent=max(1, int(there) // workers),
@@ -85,6 +84,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=8)
     parser.add_argument("--workers", type=int, default=2, help="of each trial")
+    parser.add_argument("--epochs", type=int, default=4, help="of a full training")
     parser.add_argument("--gpus", action="store_true", help="a GPU for each worker")
     parser.add_argument("--storage", default="~/ray_hpo")
     run(**vars(parser.parse_args()))

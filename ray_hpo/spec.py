@@ -134,6 +134,10 @@ class Spec:
                 "resources must ask for something, or the cluster is filled without end: "
                 "give cpu or gpu, or max_concurrent"
             )
+        if self.request.auto_gpu and (self.trainable or {}).get("command") is not None:
+            raise InvalidInput(
+                "gpu='auto' cannot measure what a command takes: give its share, as in resources={'gpu': 0.5}"
+            )
         for field in ("gpu_hours", "cost"):
             if self.request.auto_gpu and getattr(self, field) is not None:
                 raise InvalidInput(

@@ -148,6 +148,11 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         "bundles[1]: gpu='auto' is for trials of one bundle",
     ),
     "gpu_hours of gpu='auto'": ({"resources": {"gpu": "auto"}, "gpu_hours": 1}, "gpu_hours=1 needs a trial's share"),
+    "gpu='auto' of a command": (
+        {"trainable": ray_hpo.Command(["true", ":x:"]), "algo": "random", "resources": {"gpu": "auto"}},
+        "gpu='auto' cannot measure what a command takes",
+    ),
+    "priority of zero": ({"priority": 0}, "priority must be a number above 0; got priority=0"),
     "resources infinite": ({"resources": {"cpu": float("inf")}}, "resources: cpu must be a number of at least 0"),
     "executor": ({"executor": "dask"}, "executor must be 'ray' or 'inline'; got executor='dask'"),
     "fidelity as a number": ({"fidelity": 3}, "fidelity must be the name of a reported metric; got fidelity=3"),

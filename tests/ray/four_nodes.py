@@ -97,6 +97,8 @@ def main(folder: Path) -> None:
         "pairs": sweep(folder, "pairs", with_a_child, {"bundles": [{"gpu": 1}] * 2, "strategy": "STRICT_SPREAD"}, 3),
     }
     print(json.dumps(told))
+    ray.shutdown()
+    cluster.shutdown()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,9 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "distributed.py"
 
 @pytest.mark.slow
 def test_torch_trainer_in_each_trial(tmp_path: Path, drivers: Drivers) -> None:
-    process = drivers.run([sys.executable, str(EXAMPLE), "--trials", "1", "--storage", str(tmp_path / "runs")])
+    process = drivers.run(
+        [sys.executable, str(EXAMPLE), "--trials", "1", "--epochs", "1", "--storage", str(tmp_path / "runs")]
+    )
     assert process.wait(150) == 0, drivers.output
     (folder,) = (tmp_path / "runs").iterdir()
     result = ray_hpo.load(folder)
