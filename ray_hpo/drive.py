@@ -29,6 +29,7 @@ from ray_hpo.executors.base import Elastic, Executor
 from ray_hpo.experiment import Experiment
 from ray_hpo.folder import refuse_existing
 from ray_hpo.foresight import Foresight
+from ray_hpo.inside import check_links, inside
 from ray_hpo.journal import Lock
 from ray_hpo.journal.journal import Event, Journal
 from ray_hpo.journal.reader import read_experiment, read_spec
@@ -84,6 +85,20 @@ def create(folder: Path, spec: Spec) -> None:
         journal.begin(spec.to_json())
         journal.close()
         os.replace(Path(unfinished) / FILE, folder / FILE)
+
+
+def look_through(folder: Path, spec: Spec, limits: Limits) -> None:
+    """All that can be known before a resume of somebody else's experiment, which runs what its journal names.
+
+    Raises:
+        JournalError: something leads out of the folder, or makes no sense.
+        InvalidInput: a limit is below what has been done.
+    """
+    experiment = read_experiment(folder, spec.experiment())
+    _check(limits, experiment)
+    check_links(folder)
+    for path in experiment.checkpoints:
+        inside(folder, path)
 
 
 def drive(folder: Path, spec: Spec, make_executor: MakeExecutor, limits: Limits, console: Console | None) -> Result:
@@ -184,6 +199,7 @@ def _run(
             budget=budget,
             max_failures=spec.max_failures,
             trial_timeout=spec.trial_timeout,
+            more_gpu=spec.more_gpu,
             nest=spec.space.nest,
             seed_of=spec.trial_seed,
             on_tick=progress.update,

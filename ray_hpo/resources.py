@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from strategies.numbers import is_finite
 
 from ray_hpo.errors import InvalidInput, near_matches
 
@@ -144,7 +145,7 @@ def _amounts(given: Mapping[Any, Any], where: str) -> dict[str, Any]:
 
 
 def _amount(name: str, amount: Any, where: str) -> float:
-    if isinstance(amount, bool) or not isinstance(amount, (int, float)) or not 0 <= amount < math.inf:
+    if isinstance(amount, bool) or not isinstance(amount, (int, float)) or not (is_finite(amount) and amount >= 0):
         raise InvalidInput(f"{where}: {name} must be a number of at least 0; got {name}={amount!r}")
     if amount > 1 and amount != int(amount):
         raise InvalidInput(f"{where}: {name} above 1 must be a whole number, as Ray wants it; got {name}={amount}")
@@ -178,3 +179,27 @@ def _selects(selector: str, value: str | None) -> bool:
     several = plain.startswith("in(") and plain.endswith(")")
     options = [option.strip() for option in plain[3:-1].split(",")] if several else [plain]
     return (value in options) != negated
+
+
+def check_on_oom(on_oom: str, request: Request) -> None:
+    """
+    Raises:
+        InvalidInput: not a policy, or one that `request` gives no room for.
+    """
+    if on_oom not in ("fail", "more"):
+        raise InvalidInput(f"on_oom must be 'fail' or 'more'; got on_oom={on_oom!r}")
+    share = request.amount("GPU")
+    if on_oom == "more" and not request.auto_gpu and (request.grouped or not 0 < share < 1):
+        raise InvalidInput(
+            "on_oom='more' gives a trial a larger share of its GPU, and needs trials that share one, as in "
+            f"resources={{'gpu': 0.25}}; got gpu={share:g}"
+        )
+
+
+def larger_share(request: Request, share: float | None) -> float | None:
+    """Twice the share of a GPU that was too little, up to a whole one, and at once a whole one where shares follow
+    from what was measured; None if it is that already. share: None is that of `request`."""
+    if request.auto_gpu:
+        return 1.0 if share is None else None
+    had = request.amount("GPU") if share is None else share
+    return min(1.0, 2 * had) if had < 1 else None

@@ -100,6 +100,13 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "trial_timeout as text": ({"trial_timeout": "soon"}, "trial_timeout must be seconds or a text such as"),
     "trial_timeout of zero": ({"trial_timeout": 0}, "trial_timeout must be seconds or a text such as"),
     "trial_timeout inline": ({"trial_timeout": 9}, "trial_timeout=9 cannot be kept with executor='inline'"),
+    "on_oom": ({"on_oom": "retry"}, "on_oom must be 'fail' or 'more'; got on_oom='retry'"),
+    "on_oom without a share of a GPU": (
+        {"on_oom": "more"},
+        "on_oom='more' gives a trial a larger share of its GPU, and needs trials that share one, as in "
+        "resources={'gpu': 0.25}; got gpu=0",
+    ),
+    "on_oom inline": ({"on_oom": "more", "resources": {"gpu": 0.5}}, "on_oom='more' needs workers to share GPUs out"),
     "time_limit as text": ({"time_limit": "soon"}, "time_limit must be seconds or a text such as"),
     "time_limit without a unit": ({"time_limit": "90"}, "time_limit must be seconds or a text such as"),
     "time_limit negative": ({"time_limit": -5}, "time_limit must be seconds or a text such as"),

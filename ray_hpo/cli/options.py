@@ -112,6 +112,10 @@ class SweepOptions:
     trial_timeout: Annotated[
         str | None, _option("Kill a trial that reports nothing for so long, as 10m (default never).", _TRIALS)
     ] = None
+    on_oom: Annotated[
+        str | None,
+        _option("When a trial's GPU is out of memory: fail (default), or more: again with a larger share.", _TRIALS),
+    ] = None
     keep_checkpoints: Annotated[
         int | None, _option("Keep the checkpoints of so many completed trials, the best (default all).", _TRIALS)
     ] = None

@@ -31,6 +31,10 @@ class Executor(Protocol):
     def launch(self, job: Job) -> None:
         """Give `job` to a free worker, or to the next one."""
 
+    def room_for(self, gpu: float) -> bool:
+        """Whether a job that needs this share of a GPU, more than others have, can be launched now. Asked again and
+        again until it can: the first time room is begun to be made. Of several shares one is served after the other."""
+
     def proceed(self, trial: int, until: float) -> None:
         """Let a trial that waits at its milestone train on to `until`."""
 

@@ -9,9 +9,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ray_hpo.messages import Crashed, Ended, Job, Message
+from ray_hpo.messages import Cause, Crashed, Ended, Job, Message
 from ray_hpo.storage import CheckpointStore
 from ray_hpo.worker import gpu_usage, session as sessions
+from ray_hpo.worker.gpu_memory import is_gpu_out_of_memory
 from ray_hpo.worker.outbox import Bell
 from ray_hpo.worker.output import Output
 from ray_hpo.worker.session import Session, Setting, TrialReleased
@@ -130,7 +131,8 @@ class TrialRunner:
             return not session.left
         except BaseException as error:
             details = getattr(error, "details", "") or _trimmed_traceback(error)  # a command's own words say more
-            session.outbox.put(Crashed(trial, "user", _line(error), details, session.seconds))
+            kind: Cause = "gpu out of memory" if is_gpu_out_of_memory(error) else "user"
+            session.outbox.put(Crashed(trial, kind, _line(error), details, session.seconds))
             return False
         session.outbox.put(Ended(trial, session.seconds))
         return True

@@ -124,7 +124,8 @@ class Session:
             return None
         try:
             loaded = self._store.load(self.job.checkpoint.path)
-        except (EOFError, pickle.UnpicklingError) as error:  # a power failure came before the disk had all of it
+        except (EOFError, pickle.UnpicklingError, FileNotFoundError) as error:
+            # A power failure came before the disk had all of it, or an older copy of the journal was put back.
             text = f"checkpoint at {self.job.checkpoint.step:g} is damaged ({error}): starts from nothing"
             self.outbox.put(Notice(self.job.trial, text))
             return None

@@ -19,7 +19,7 @@ import ray
 
 import ray_hpo
 from benchmarks.chaos.waiting import wait_until
-from ray_hpo.executors.ray import executor
+from ray_hpo.executors.ray import crew, executor
 
 FAKE = {"use_node_id_as_ip": True, "disable_node_updaters": True, "disable_launch_config_check": True}
 CONFIG: dict[str, Any] = {
@@ -68,7 +68,7 @@ def workers() -> int:
 def main(folder: Path) -> None:
     start_head()
     ray.init(address="127.0.0.1:6379", log_to_driver=False, logging_level="error")
-    executor.IDLE_SECONDS = executor.RESIZE_SECONDS = 2.0
+    crew.IDLE_SECONDS = executor.RESIZE_SECONDS = 2.0
     counts: list[int] = []
     over = threading.Event()
 

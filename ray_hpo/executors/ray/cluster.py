@@ -86,8 +86,8 @@ def alive_nodes() -> list[Node]:
     """The nodes that trials can be placed on: alive, and not about to be shut down."""
     leaving = draining()
     return [
-        Node(node["Resources"], node.get("Labels") or {})
-        for node in ray.nodes()  # type: ignore[no-untyped-call]  # Ray's
+        Node(node["Resources"], node.get("Labels") or {}, id=node["NodeID"])
+        for node in _all_nodes()
         if node["Alive"] and node["NodeID"] not in leaving
     ]
 
@@ -105,6 +105,17 @@ def slots(request: Request, most: int | None = None) -> int:
     """How many trials at a time the cluster holds, and could hold with all nodes that its autoscaler may add."""
     nodes = alive_nodes()
     return max(capacity(nodes, request, most), capacity(addable(nodes) or (), request, most))
+
+
+def node_name(number: str) -> str:
+    """The address of the node with this id, and enough of the id to tell it from others there."""
+    found = [node["NodeManagerAddress"] for node in _all_nodes() if node["NodeID"] == number]
+    return f"{found[0]} ({number[:8]})" if found else number[:8]
+
+
+def _all_nodes() -> list[dict[str, Any]]:
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]  # Ray's
+    return nodes
 
 
 def check_possible(request: Request) -> None:

@@ -14,11 +14,15 @@ MAX_STEPS = 20_000  # of the search for a place for all bundles; where it ends w
 
 @dataclass(frozen=True)
 class Node:
-    """A node, or a kind of node of which there can be `count`. resources: all that it has, in use or not."""
+    """A node, or a kind of node of which there can be `count`. resources: all that it has, in use or not.
+
+    id: of a node that is there.
+    """
 
     resources: Mapping[str, float]
     labels: Mapping[str, str] = field(default_factory=dict)
     count: int = 1
+    id: str = ""
 
 
 def capacity(nodes: Iterable[Node], request: Request, most: int | None = None) -> int:

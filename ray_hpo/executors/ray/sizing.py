@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from ray_hpo.budget import duration_text
 from ray_hpo.errors import RayHpoError
 from ray_hpo.executors.ray.autoscaler import addable, says_never
+from ray_hpo.executors.ray.bad_nodes import Losses
 from ray_hpo.executors.ray.claims import Neighbours
 from ray_hpo.executors.ray.cluster import alive_nodes, node_texts
 from ray_hpo.executors.ray.fit import Node, capacity
@@ -30,6 +31,8 @@ class Sizing:
         self.request = request
         self._most = most
         self._neighbours = Neighbours(priority)
+        self.losses = Losses()
+        self.avoided: frozenset[str] = frozenset()  # ids of nodes on which no more workers are to start
         self._work: Callable[[int], int] | None = None
         self._waits_since = self._never_since = math.inf  # on the monotonic clock
         self._kinds = addable(alive_nodes())
@@ -39,16 +42,17 @@ class Sizing:
         """work: how many of so many further workers would have something to do now."""
         self._work = work
 
-    def change(self, pool: Pool, waiting: int) -> int:
-        """How many workers to start, or, if negative, how many there are too many. waiting: jobs that have none.
+    def change(self, pool: Pool, waiting: int, taken: int, where: Sequence[str]) -> int:
+        """How many workers to start, or, if negative, how many there are too many.
+
+        waiting: jobs that have no worker.  taken: workers for which there is no room because of larger ones.
+        where: the nodes of the workers that are to stay.
 
         Raises:
             RayHpoError: no node that can hold a worker will ever come.
         """
         nodes = alive_nodes()
-        if (nodes, self.request) != self._held[:2]:
-            self._held = nodes, self.request, capacity(nodes, self.request, self._most)
-        holds = self._held[2]
+        holds = self._holds(nodes, where) - taken
         could = self._could_hold(holds)
         if could is None:
             self._check_hope(bool(holds or pool.busy or pool.idle), nodes)
@@ -63,9 +67,19 @@ class Sizing:
             wanted = pool.busy + (work(room) if exactly else room)
             return wanted if self._most is None else min(wanted, self._most)
 
-        share = self._neighbours.allowed(self._total(nodes), self.request, pool.busy + pool.idle, wants)
+        total = self._total(nodes)
+        share = self._neighbours.allowed(total, self.request, pool.busy + pool.idle, wants)
         limits = [limit for limit in (self._most, share) if limit is not None]
         return change(pool, min(limits, default=None), holds, could, work)
+
+    def _holds(self, nodes: list[Node], where: Sequence[str]) -> int:
+        """Workers on the nodes that are there; on those that are avoided only the ones that are there still."""
+        suitable = {node.id for node in nodes if capacity([node], self.request, most=1)}
+        self.avoided = self.losses.avoided(suitable, time.monotonic())
+        good = [node for node in nodes if node.id not in self.avoided]
+        if (good, self.request) != self._held[:2]:
+            self._held = good, self.request, capacity(good, self.request, self._most)
+        return self._held[2] + sum(node in self.avoided for node in where)
 
     def close(self) -> None:
         self._neighbours.close()

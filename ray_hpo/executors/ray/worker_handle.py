@@ -47,25 +47,40 @@ class WorkerHandle:
     since: when it turned to the first of them, in whatever time `run` and `receive` are told.
     idle_since: when it came up or gave its last trial back, on the monotonic clock.
     request: what it holds.  group: the placement group that is its alone, if it has one.
+    share: its share of a GPU, if that is larger than the other workers' is.
+    node, gpu: the id of its node, and of the GPU on which it is, if it is on one; empty until it is up.
     cleaning: whether it is about to be idle, once its last trial's memory is freed.
-    node: the id of its node; empty until it is up.
-    leaves: whether it gives up its place when its trial is over, or paused; since `leaves_since`.
-    doomed: whether that is because its node is about to be shut down, or because it holds the wrong share of a GPU.
+    doomed: its node is about to be shut down, or it holds the wrong share of a GPU.  makes_room: for one with a larger
+    share.  surplus: there are too many workers, since `surplus_since`.  In each case it `leaves` when its trial is
+    over, or paused.
     """
 
-    def __init__(self, actor: Any, request: Request, group: PlacementGroup | None = None) -> None:
+    def __init__(
+        self, actor: Any, request: Request, group: PlacementGroup | None = None, share: float | None = None
+    ) -> None:
         self.actor = actor
         self.request = request
+        self.share = share
         self._group = group
         self.jobs: list[Job] = []
         self.since = 0.0
         self.idle_since = time.monotonic()
-        self.up = self.leaves = self.doomed = self.cleaning = False
-        self.node = ""
-        self.leaves_since = 0.0
+        self.up = self.cleaning = False
+        self.doomed = self.makes_room = self.surplus = False
+        self.surplus_since = 0.0
+        self.node = self.gpu = ""
         self._told = False
         self.answer: Any = actor.ready.remote()
         self._holds = False  # whether a trial that gave it back is still to be ended
+
+    @property
+    def goes(self) -> bool:
+        """Whether it leaves whatever comes."""
+        return self.doomed or self.makes_room
+
+    @property
+    def leaves(self) -> bool:
+        return self.goes or self.surplus
 
     @property
     def idle(self) -> bool:
@@ -121,7 +136,8 @@ class WorkerHandle:
         if not self.up:
             self.up, self.answer = True, None
             self.idle_since = time.monotonic()
-            self.node, _ = answer
+            self.node, gpu = answer
+            self.gpu = f"{self.node}/{gpu}" if gpu else ""
             return Answer([], [], [], 0.0)
         messages: list[Message]
         messages, back, seconds = pickle.loads(answer)
@@ -141,8 +157,10 @@ class WorkerHandle:
             notices.tell(self._id, reason)
 
     def let_stay(self) -> None:
-        self.leaves = False
-        self._retract()
+        """There are not too many workers any more."""
+        self.surplus = False
+        if not self.goes:
+            self._retract()
 
     def kill(self) -> None:
         ray.kill(self.actor)
