@@ -21,6 +21,7 @@ from strategies.actions import (
     Start,
     Stop,
 )
+from strategies.appetite import work_at_hand
 from strategies.strategy import Strategy
 
 from ray_hpo.budget import Budget, duration_text
@@ -36,6 +37,7 @@ from ray_hpo.trial import Trial
 
 SAVING_SECONDS = 10.0  # for trials that save when they are asked to, at the end of a session
 HOPELESS = 10  # trials of a session that fail before any report: the trainable is broken, not its configs
+MANY_RECORDS = 50_000  # to look ahead in so many would hold up the loop
 MAX_LOSSES = 5  # workers a trial may lose in all before it counts as failed: it may be what kills them
 
 
@@ -104,6 +106,21 @@ class Controller:
     def interrupted(self) -> bool:
         """Whether `run` ended because it was asked to."""
         return bool(self._interrupted)
+
+    def work(self, most: int) -> int:
+        """How many of `most` more workers would have something to do now."""
+        count, known = len(self._relaunch), self._experiment
+        if count >= most or self._finished or self._interrupted:
+            return min(count, most)
+        if len(known.records) > MANY_RECORDS:
+            return most
+        granted = 0.0
+        for action in work_at_hand(self._strategy, known.records):
+            if count == most or self._refusal(action, granted):
+                break
+            granted += self._cost(action)
+            count += 1
+        return count
 
     def run(self) -> str:
         """Run to the end of the strategy or of the budget, or to an interrupt; return which, in words.
@@ -277,7 +294,8 @@ class Controller:
         grown = {} if more is None else {"gpu": more}
         body = {"cause": kind, "error": error, "traceback": traceback, **grown, **_ran(seconds)}
         self._event("crashed", trial.number, body)
-        retry = trial.failures <= self._max_failures if kind in OWN_FAULTS else trial.losses <= MAX_LOSSES
+        own = kind in OWN_FAULTS
+        retry = trial.failures <= self._max_failures if own else kind == "preempted" or trial.losses <= MAX_LOSSES
         if more is not None:
             share = "its share" if had is None else f"{had:g}"
             text = f"its GPU was out of memory with {share} of it: it goes on from its last checkpoint with {more:g}"
@@ -326,12 +344,16 @@ class Controller:
 
     # ---- deciding ----
 
-    def _refusal(self, action: Start | Resume | Continue) -> str:
-        """Why the budget does not allow `action`; empty if it does."""
+    def _refusal(self, action: Start | Resume | Continue, promised: float = 0.0) -> str:
+        """Why the budget does not allow `action`; empty if it does. promised: units besides those granted."""
+        known = self._experiment
+        granted, cost = known.granted + promised, self._cost(action)
+        return self._budget.refuses(self._elapsed(), granted, cost, known.in_vain) or self._used_up()
+
+    def _cost(self, action: Start | Resume | Continue) -> float:
         known = self._experiment
         done = known.origin(action.parent) if isinstance(action, Start) else known.trials[action.trial].until
-        cost = known.cost(done, action.until)
-        return self._budget.refuses(self._elapsed(), known.granted, cost, known.in_vain) or self._used_up()
+        return known.cost(done, action.until)
 
     def _note_missing_checkpoint(self, trial: Trial) -> None:
         """A copy of a trial that saved nothing trains on nothing, and takes longer."""

@@ -286,7 +286,7 @@ class Experiment:
                     row.size = body["gpu"] / self.budget.gpus if self.budget.gpus else 1.0
                 elif body["cause"] in OWN_FAULTS:
                     row.failures += 1
-                else:
+                elif body["cause"] != "preempted":  # of which no trial is the cause
                     row.losses += 1
 
 

@@ -71,6 +71,16 @@ class Notice:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """GPU memory that the trial's process has taken at most so far, of how much there is; in bytes. For the executor,
+    which keeps it to itself."""
+
+    trial: int
+    peak: int
+    total: int
+
+
+@dataclass(frozen=True)
 class AtMilestone:
     """The trial has reported at its `until` or beyond. Its worker waits for the verdict, unless it has been released.
 
@@ -105,7 +115,7 @@ class Crashed:
     seconds: float | None = None
 
 
-Message = Reports | Saved | Notice | AtMilestone | Ended | Crashed
+Message = Reports | Saved | Notice | Measured | AtMilestone | Ended | Crashed
 
 
 def is_over(message: Message) -> bool:

@@ -22,7 +22,7 @@ from strategies.strategy import Problem
 from ray_hpo.errors import InvalidInput, JournalError
 from ray_hpo.experiment import Experiment
 from ray_hpo.goals import Goals
-from ray_hpo.resources import check_on_oom, larger_share
+from ray_hpo.resources import Request, check_on_oom, larger_share
 from ray_hpo.seeds import derived_seed
 
 
@@ -31,7 +31,8 @@ class Spec:
     """An experiment. Budgets are on the fidelity axis, times in seconds.
 
     fidelity: the metric that tells how far training is; None counts reports.
-    resources: of one trial, with Ray's names.  trainable: where to import it from (see trainable_ref.py), or None.
+    resources: of one trial, as `normalise` gives them; together they are the `request`.
+    trainable: where to import it from (see trainable_ref.py), or None.
     resumable: whether a trial goes on where it paused rather than from nothing.
     points_to_evaluate: the first configurations, flat and complete.
     warm_start: where the results are from that the searcher has been told at the beginning.  earlier: these results.
@@ -40,6 +41,7 @@ class Spec:
     metric, mode, constraints: as in `tune_run`; together they are the `goals`.
     gpu_hours, cost, price_per_hour, patience: see `Budget`.
     trial_timeout: seconds without a report after which a trial is killed; None: never.
+    priority: among the sweeps of one cluster.
     on_oom: "more": a trial whose GPU is out of memory is tried again with a larger share; "fail": that is a failure.
     verifies: in a verification the search's trials whose configurations these are, in turn.
     """
@@ -55,7 +57,7 @@ class Spec:
     num_trials: int | None
     time_limit: float | None
     total_budget: float | None
-    resources: Mapping[str, float]
+    resources: Mapping[str, Any]
     max_concurrent: int | None
     max_failures: int
     isolate: bool
@@ -75,6 +77,7 @@ class Spec:
     keep_checkpoints: int | None = None
     constraints: Mapping[str, str] = dataclasses.field(default_factory=dict)
     trial_timeout: float | None = None
+    priority: float = 1.0
     on_oom: str = "fail"
 
     def __post_init__(self) -> None:
@@ -126,11 +129,26 @@ class Spec:
             if not self.total_budget >= self.algo.rungs(fidelity)[0]:
                 raise InvalidInput(f"total_budget={self.total_budget} is not enough for one trial to report")
 
-        check_on_oom(self.on_oom, self.resources)
-        for field in ("gpu_hours", "cost", "price_per_hour"):
+        check_on_oom(self.on_oom, self.request)
+        for field in ("gpu_hours", "cost", "price_per_hour", "priority"):
             _check_positive(field, getattr(self, field))
-        if self.gpu_hours is not None and not self.resources.get("GPU"):
+        if self.gpu_hours is not None and not self.request.amount("GPU"):
             raise InvalidInput(f"gpu_hours={self.gpu_hours:g} needs trials with GPUs, as in resources={{'gpu': 1}}")
+        if self.request.empty and self.max_concurrent is None:
+            raise InvalidInput(
+                "resources must ask for something, or the cluster is filled without end: "
+                "give cpu or gpu, or max_concurrent"
+            )
+        if self.request.auto_gpu and (self.trainable or {}).get("command") is not None:
+            raise InvalidInput(
+                "gpu='auto' cannot measure what a command takes: give its share, as in resources={'gpu': 0.5}"
+            )
+        for field in ("gpu_hours", "cost"):
+            if self.request.auto_gpu and getattr(self, field) is not None:
+                raise InvalidInput(
+                    f"{field}={getattr(self, field):g} needs a trial's share of a GPU, which gpu='auto' finds out only "
+                    "while trials run: give the share, or time_limit"
+                )
         if self.cost is not None and self.price_per_hour is None:
             raise InvalidInput(f"cost={self.cost:g} needs price_per_hour, of a GPU, or of a trial's worker without one")
 
@@ -145,12 +163,14 @@ class Spec:
     def goals(self) -> Goals:
         return Goals.of(self.metric, self.mode, self.constraints)
 
+    @cached_property
+    def request(self) -> Request:
+        return Request.of(self.resources)
+
     def more_gpu(self, share: float | None) -> float | None:
         """The share of a GPU for a trial that ran out of its memory with `share` (None: what all have); None: it has
         failed."""
-        return (
-            larger_share(self.resources.get("GPU", 0.0) if share is None else share) if self.on_oom == "more" else None
-        )
+        return larger_share(self.request, share) if self.on_oom == "more" else None
 
     def trial_seed(self, number: int) -> int:
         """What `get_context().seed` is in trial `number`."""

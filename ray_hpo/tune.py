@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import random
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -61,8 +60,9 @@ def tune_run(
     cost: float | None = None,
     price_per_hour: float | None = None,
     patience: int | None = None,
-    resources: Mapping[str, float] | None = None,
+    resources: Mapping[str, Any] | None = None,
     max_concurrent: int | None = None,
+    priority: float = 1.0,
     max_failures: int = 0,
     trial_timeout: float | str | None = None,
     on_oom: Literal["fail", "more"] = "fail",
@@ -113,8 +113,13 @@ def tune_run(
         warm_start: earlier experiments (folders, or Results) of the same metrics and constraints, whose results the
             searcher is told at the beginning. The space may have changed: trials with values that it lacks now are left
             out and counted.
-        resources: of one trial: {"cpu": 0.5, "gpu": 0.25, "custom": 1}; fractions share. Default one CPU.
+        resources: of one trial: {"cpu": 0.5, "gpu": 0.25, "custom": 1}; fractions share, and {"gpu": "auto"} measures
+            what trials take and packs as many to a GPU as fit. Default one CPU. "labels" in it says which nodes may be
+            taken: {"cpu": 1, "labels": {"zone": "in(a, b)"}}. {"bundles": [{"cpu": 1}, {"gpu": 1}], "strategy":
+            "PACK"} reserves several bundles: the trial runs in the first, and what it starts with Ray, in all. See
+            docs/placement.md.
         max_concurrent: the most trials at a time; default whatever the cluster holds.
+        priority: of this sweep among those that share the cluster: with 2.0 it gets twice the workers of one with 1.0.
         max_failures: how often a trial is tried again, from its last checkpoint, after an exception. Lost workers are
             retried apart from this count.
         trial_timeout: seconds, or "10m": a trial that reports nothing for so long is killed, and that counts as an
@@ -179,6 +184,7 @@ def tune_run(
         total_budget=total_budget,
         resources=normalise(resources),
         max_concurrent=max_concurrent,
+        priority=priority,
         max_failures=max_failures,
         trial_timeout=parse_duration(trial_timeout, "trial_timeout"),
         on_oom=on_oom,
@@ -289,9 +295,9 @@ def _choose_algo(
 def _plan(spec: Spec, executor: str, notes: list[str], console: Console | None) -> Plan:
     workers = 1
     if executor == "ray":
-        from ray_hpo.executors.ray.cluster import capacity
+        from ray_hpo.executors.ray.cluster import slots
 
-        workers = min(capacity(spec.resources), spec.max_concurrent or sys.maxsize)
+        workers = slots(spec.request, spec.max_concurrent)
     plan = make_plan(spec, workers)
     if console is not None:
         print_lines(console, [*notes, *plan.lines()])
@@ -331,7 +337,7 @@ def _check_parts(executor: str, spec: Spec, trainable: Any) -> None:
 
         check_sendable(trainable)
         connect()
-        check_possible(spec.resources)
+        check_possible(spec.request)
 
 
 def _executor(executor: str, trainable: Any) -> MakeExecutor:
@@ -345,6 +351,7 @@ def _executor(executor: str, trainable: Any) -> MakeExecutor:
             tuple(further),
             max_budget=axis.max_budget,
             resumable=spec.resumable,
+            measures_gpu=spec.request.auto_gpu,
         )
         if executor == "inline":
             from ray_hpo.executors.inline import InlineExecutor
@@ -354,7 +361,8 @@ def _executor(executor: str, trainable: Any) -> MakeExecutor:
 
         trials = spec.algo.default_trials if spec.num_trials is None else spec.num_trials
         wanted = [n for n in (spec.max_concurrent, trials) if n is not None]
+        limit, priority = min(wanted, default=None), spec.priority
         ahead = not spec.algo.heeds_results and spec.patience is None
-        return RayExecutor(trainable, setting, spec.resources, min(wanted, default=None), spec.isolate, ahead)
+        return RayExecutor(trainable, setting, spec.request, limit, spec.isolate, ahead, priority)
 
     return make

@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 from ray_hpo import Command, tune_run, uniform
 from ray_hpo.command.process import CommandFailed
 from ray_hpo.executors.ray.sharing import Held, to_leave, workers_taken
-from ray_hpo.resources import larger_share
+from ray_hpo.resources import Request, larger_share, normalise
 from ray_hpo.worker.gpu_memory import is_gpu_out_of_memory
 
 
@@ -67,7 +67,10 @@ def test_errors_in_a_circle_come_to_an_end() -> None:
 
 
 def test_shares_double_up_to_a_whole_gpu() -> None:
-    assert [larger_share(share) for share in (0.1, 0.25, 0.5, 0.6, 1.0, 2.0)] == [0.2, 0.5, 1.0, 1.0, None, None]
+    trial = Request.of(normalise({"gpu": 0.1}))
+    assert [larger_share(trial, share) for share in (None, 0.25, 0.5, 0.6, 1.0)] == [0.2, 0.5, 1.0, 1.0, None]
+    measured = Request.of(normalise({"gpu": "auto"}))
+    assert [larger_share(measured, share) for share in (None, 1.0)] == [1.0, None], "who knows what half of it is"
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
 
 from ray_hpo.messages import Job, Message
 
@@ -52,3 +52,12 @@ class Executor(Protocol):
 
     def shutdown(self) -> None:
         """Give all workers back. Trials that run are cut off."""
+
+
+@runtime_checkable
+class Elastic(Protocol):
+    """An executor whose workers come and go with the work."""
+
+    def follow(self, work: Callable[[int], int]) -> None:
+        """From now on have no more workers than there is work for: `work(most)` says how many of `most` further
+        workers would have something to do now."""

@@ -10,6 +10,8 @@ from typing import Any
 import ray
 
 from ray_hpo.messages import Job
+from ray_hpo.worker import gpu_usage
+from ray_hpo.worker.notices import Notices
 from ray_hpo.worker.runner import StuckTrial, TrialRunner
 from ray_hpo.worker.session import Setting
 
@@ -24,7 +26,8 @@ class Worker:
     """
 
     def __init__(self, trainable: Any, setting: Setting) -> None:
-        self._runner = TrialRunner(trainable, setting)
+        notices = Notices(ray.get_runtime_context().get_actor_id() or "")
+        self._runner = TrialRunner(trainable, setting, notices.asked_to_leave)
         self._began = 0.0
 
     def ready(self) -> tuple[str, str]:
@@ -60,3 +63,8 @@ class Worker:
             self._runner.release()
         except StuckTrial:
             os._exit(1)
+
+    def clean(self) -> int:
+        """End the trial at its milestone and free what it holds; the bytes of GPU memory that cannot be freed."""
+        self.release()
+        return gpu_usage.kept()
