@@ -179,7 +179,7 @@ class Controller:
             self._launch(self._larger.pop(0))
         while self._free > 0 and self._relaunch and not self._out_of_time():
             self._launch(self._relaunch.pop(0))
-        while self._free > 0 and not (self._relaunch or self._finished or self._interrupted):
+        while self._may_ask and not (self._relaunch or self._finished or self._interrupted):
             action = self._strategy.next(None if self._foresight is None else self._foresight.suggest)
             if isinstance(action, Done):
                 self._finished = action.reason
@@ -195,6 +195,12 @@ class Controller:
                     self._send(trial)
             else:
                 return
+
+    @property
+    def _may_ask(self) -> bool:
+        """Whether the strategy is asked what comes next. Without any worker, too, once nothing runs any more: a pool
+        for which there is no work may have none left, and the strategy still has to say that it is done."""
+        return self._free > 0 or bool(self._experiment.trials and not self._strategy.table.running)
 
     @property
     def _free(self) -> int:

@@ -68,6 +68,8 @@ def main(folder: Path) -> None:
         "attempts": [line.split() for line in (result.path / "trials" / "attempts").read_text().splitlines()],
     }
     print(json.dumps(told))
+    ray.shutdown()
+    cluster.shutdown()
 
 
 if __name__ == "__main__":
