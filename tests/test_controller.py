@@ -34,6 +34,7 @@ SPACE = as_space(
     {"x": uniform(0, 1), "kind": choice(["a", "b"]), "y": uniform(0, 1).when(kind="a")},
 )
 MAX_BUDGET = 9
+QUARTER = Request.of(normalise({"gpu": 0.25}))
 
 
 class Bumpy:
@@ -246,8 +247,8 @@ class Sharing(SimulatedExecutor):
 
 
 def test_a_trial_gets_more_of_a_gpu_while_others_go_on() -> None:
-    executor, quarter = Sharing({1: 1.0, 4: 0.5}, asks=2), Request.of(normalise({"gpu": 0.25}))
-    experiment = control(executor, more_gpu=lambda share: larger_share(quarter, share))
+    executor = Sharing({1: 1.0, 4: 0.5}, asks=2)
+    experiment = control(executor, more_gpu=lambda share: larger_share(QUARTER, share))
     assert set(experiment.counts()) <= {"completed", "stopped"}
     assert {t.number: (t.gpu, t.failures, t.losses, len(t.crashes)) for t in experiment.trials if t.crashes} == {
         1: (1.0, 0, 0, 2),
@@ -259,7 +260,7 @@ def test_a_trial_gets_more_of_a_gpu_while_others_go_on() -> None:
 
 
 def test_more_than_a_whole_gpu_is_not_to_be_had() -> None:
-    experiment = control(Sharing({1: 2.0}, asks=0), more_gpu=lambda share: larger_share(quarter, share))
+    experiment = control(Sharing({1: 2.0}, asks=0), more_gpu=lambda share: larger_share(QUARTER, share))
     assert (experiment.trials[1].state, experiment.trials[1].failures) == ("failed", 1)
     assert [cause for _, cause, _ in experiment.trials[1].crashes] == ["gpu out of memory"] * 3
 
