@@ -12,20 +12,7 @@ from ray_hpo.cli import cluster, explain, init, inspect, logs, plan, remove, rep
 from ray_hpo.cli.app import app
 from ray_hpo.errors import InvalidInput, RayHpoError
 
-__all__ = [
-    "cluster",
-    "explain",
-    "init",
-    "inspect",
-    "logs",
-    "main",
-    "plan",
-    "remove",
-    "replay",
-    "restore",
-    "run",
-    "top",
-]
+__all__ = ["cluster", "explain", "init", "inspect", "logs", "main", "plan", "remove", "replay", "restore", "run", "top"]
 
 YAML = (".yaml", ".yml")
 FLAGS = ("-q", "--quiet", "--json", "--shell", "--measure")
