@@ -30,7 +30,7 @@ SOON = 0.002  # seconds after which to look again for one that is being made
 REST = 3.0  # times as long as it took, after which a suggestion that nobody took yet is made anew with newer results
 LONGEST = 8  # proposals in a queue: the last of them lacks the results of so many trials
 WEIGHT = 0.2  # of the latest suggestion in how long one is thought to take
-SWITCH_SECONDS = 0.0005  # how long the thread may keep the interpreter from the controller
+SWITCH_SECONDS = 0.0001  # how long threads may keep the interpreter from the controller
 
 
 class Foresight:
@@ -48,6 +48,8 @@ class Foresight:
         self._asked_at: float | None = None  # since when a worker waits
         self._slow = 0
         self._jobs, self._seconds = 0, 0.0
+        self._switch_before = sys.getswitchinterval()
+        sys.setswitchinterval(min(SWITCH_SECONDS, self._switch_before))
 
     @property
     def timeout(self) -> float:
@@ -92,6 +94,7 @@ class Foresight:
     def close(self) -> None:
         if self._thinker is not None:
             self._thinker.close()
+        sys.setswitchinterval(self._switch_before)
 
 
 class _Thinker:
@@ -112,8 +115,6 @@ class _Thinker:
         self._wake = threading.Condition()
         algo = copy.deepcopy(strategy.algo)  # what it keeps in mind is not to be shared
         self._thread = threading.Thread(target=self._run, args=(algo, strategy.problem), name="foresight", daemon=True)
-        self._switch_before = sys.getswitchinterval()
-        sys.setswitchinterval(min(SWITCH_SECONDS, self._switch_before))
         self._thread.start()
 
     @property
@@ -145,7 +146,6 @@ class _Thinker:
             self._closed = True
             self._wake.notify()
         self._thread.join()
-        sys.setswitchinterval(self._switch_before)
 
     def _run(self, algo: Scheduler, problem: Problem) -> None:
         try:

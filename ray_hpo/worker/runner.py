@@ -67,9 +67,11 @@ class TrialRunner:
         if self._waiting:
             window = timeout = min(window, BEHIND_SECONDS)
         self._bell.wait(window, timeout)
+        given_back = 0
         with self._lock:
-            given_back = len(self._waiting)
-            self._waiting.clear()
+            if len(self._waiting) > 1 or self._begun:  # else its thread has only not turned to it yet
+                given_back = len(self._waiting)
+                self._waiting.clear()
             begun, self._begun = self._begun, self._begun[-1:]
         return [message for session in begun for message in session.outbox.take()], given_back
 
