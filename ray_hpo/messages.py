@@ -10,10 +10,21 @@ from typing import Any, Literal
 
 from ray_hpo.reports import Reports
 
-# Why an attempt at a trial broke off. The first two count as the trial's own failures; journals of 0.1 may say "infra"
-# for any of the others. "unreachable" is a worker whose connection broke: Ray does not know yet what became of it.
-Cause = Literal["user", "timeout", "worker lost", "node lost", "unreachable", "out of memory", "preempted", "infra"]
-OWN_FAULTS = frozenset({"user", "timeout"})
+# Why an attempt at a trial broke off. The first three count as the trial's own failures; journals of 0.1 may say
+# "infra" for any of the others. "unreachable" is a worker whose connection broke: Ray does not know yet what became
+# of it.
+Cause = Literal[
+    "user",
+    "timeout",
+    "gpu out of memory",
+    "worker lost",
+    "node lost",
+    "unreachable",
+    "out of memory",
+    "preempted",
+    "infra",
+]
+OWN_FAULTS = frozenset({"user", "timeout", "gpu out of memory"})
 
 
 @dataclass(frozen=True)
@@ -30,6 +41,7 @@ class Job:
 
     begun: when the controller decided it; the simulated clock goes on from there.  seed: the trial's own.
     final: there is nothing to decide at `until`, as training is complete there: the trial need not wait for a verdict.
+    gpu: the share of a GPU that it needs, if that is more than the other trials have.
     """
 
     trial: int
@@ -39,6 +51,7 @@ class Job:
     begun: float
     seed: int = 0
     final: bool = False
+    gpu: float | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +68,16 @@ class Notice:
 
     trial: int
     text: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """GPU memory that the trial's process has taken at most so far, of how much there is; in bytes. For the executor,
+    which keeps it to itself."""
+
+    trial: int
+    peak: int
+    total: int
 
 
 @dataclass(frozen=True)
@@ -82,7 +105,7 @@ class Ended:
 class Crashed:
     """The trial's attempt is over; its worker is gone or free.
 
-    kind: "user" for an exception of the trainable, else what became of its worker.
+    kind: "user" or "gpu out of memory" for an exception of the trainable, else what became of its worker.
     """
 
     trial: int
@@ -92,7 +115,7 @@ class Crashed:
     seconds: float | None = None
 
 
-Message = Reports | Saved | Notice | AtMilestone | Ended | Crashed
+Message = Reports | Saved | Notice | Measured | AtMilestone | Ended | Crashed
 
 
 def is_over(message: Message) -> bool:

@@ -24,11 +24,13 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as it prints, until the trial ends.")] = False,
 ) -> None:
     """Print what a trial printed: its standard output, and on standard error its standard error."""
+    from ray_hpo.inside import check_links
     from ray_hpo.results import load
     from ray_hpo.storage import CheckpointStore
 
     result = load(path)
     check_trial(trial, len(result.trials), path)
+    check_links(result.path)
     folder = CheckpointStore(result.path).trial_folder(trial)
 
     def over() -> bool:

@@ -23,6 +23,8 @@ def remove(
 
     folders = [existing_folder(path) for path in paths]
     for folder in folders:  # all are looked at before any is removed
+        if folder.is_symlink():
+            raise InvalidInput(f"{folder} is a link to {folder.resolve()}: give that folder itself")
         if is_held(folder):
             raise InvalidInput(f"{folder} is running: interrupt its driver first")
     for folder in folders:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 import queue
-import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from ray_hpo.messages import Crashed, Ended, Job, Message
+from ray_hpo.messages import Cause, Crashed, Ended, Job, Message
 from ray_hpo.storage import CheckpointStore
-from ray_hpo.worker import session as sessions
+from ray_hpo.worker import gpu_usage, session as sessions
+from ray_hpo.worker.gpu_memory import is_gpu_out_of_memory
 from ray_hpo.worker.outbox import Bell
 from ray_hpo.worker.output import Output
 from ray_hpo.worker.session import Session, Setting, TrialReleased
@@ -31,9 +30,10 @@ class StuckTrial(RuntimeError):
 class TrialRunner:
     """Trials of `trainable`, one at a time. All run in one thread: starting one takes longer than a short trial."""
 
-    def __init__(self, trainable: Any, setting: Setting) -> None:
+    def __init__(self, trainable: Any, setting: Setting, asked_to_leave: Callable[[], str] = str) -> None:
         self._body: Body = as_body(trainable)
         self._setting = setting
+        self._asked_to_leave = asked_to_leave
         self._output = Output(CheckpointStore(setting.folder))
         self._lock = threading.Lock()  # of the next two
         self._waiting: deque[Job] = deque()
@@ -95,7 +95,7 @@ class TrialRunner:
             trial = begun[-1].job.trial
             raise StuckTrial(f"trial {trial} was released and did not return in {RELEASE_SECONDS:.0f} s") from None
         sessions.enter(None)
-        _free_memory()
+        gpu_usage.free()
 
     def _loop(self) -> None:
         while True:
@@ -112,8 +112,8 @@ class TrialRunner:
             if not self._waiting:
                 return None
             if self._begun:
-                _free_memory()
-            session = Session(self._waiting.popleft(), self._setting, self._bell, alone)
+                gpu_usage.free()
+            session = Session(self._waiting.popleft(), self._setting, self._bell, alone, self._asked_to_leave)
             self._begun.append(session)
         sessions.enter(session)
         return session
@@ -128,10 +128,11 @@ class TrialRunner:
             finally:
                 self._output.end()
         except TrialReleased:
-            return True
+            return not session.left
         except BaseException as error:
             details = getattr(error, "details", "") or _trimmed_traceback(error)  # a command's own words say more
-            session.outbox.put(Crashed(trial, "user", _line(error), details, session.seconds))
+            kind: Cause = "gpu out of memory" if is_gpu_out_of_memory(error) else "user"
+            session.outbox.put(Crashed(trial, kind, _line(error), details, session.seconds))
             return False
         session.outbox.put(Ended(trial, session.seconds))
         return True
@@ -154,11 +155,3 @@ def _trimmed_traceback(error: BaseException) -> str:
     ):
         frame = frame.tb_next
     return "".join(traceback.format_exception(type(error), error, frame))
-
-
-def _free_memory() -> None:
-    """GPU memory of the last trial, before the next one wants it. Without a GPU it is left alone: it takes 10 ms."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        gc.collect()
-        torch.cuda.empty_cache()

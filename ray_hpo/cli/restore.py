@@ -1,0 +1,23 @@
+"""`ray-hpo restore`: the last good copy in the place of a damaged journal."""
+
+from __future__ import annotations
+
+import typer
+
+from ray_hpo.cli.app import INSPECT, PathArgument, app
+
+
+@app.command(rich_help_panel=INSPECT)
+def restore(path: PathArgument) -> None:
+    """Put the last good copy of a damaged journal in its place; what came after it is lost."""
+    from ray_hpo.errors import RayHpoError
+    from ray_hpo.journal import Lock
+    from ray_hpo.journal.backup import DAMAGED, restore as put_back
+
+    folder = path.expanduser().absolute()
+    if not folder.is_dir():
+        raise RayHpoError(f"{folder} is not a folder")
+    with Lock(folder):
+        taken = put_back(folder)
+    typer.echo(f"{folder} is as it was at {taken}; the damaged journal is kept as {DAMAGED}")
+    typer.echo(f"resume: ray-hpo resume {folder}")
