@@ -59,7 +59,7 @@ class Foresight:
     @property
     def ready(self) -> int:
         """How many suggestions wait to be asked for."""
-        return 0 if self._thinker is None else self._thinker.ready
+        return 0 if self._thinker is None else self._thinker.ready(self._strategy.history.proposed)
 
     def job_took(self, seconds: float) -> None:
         """A trial was trained for so long without a question."""
@@ -107,7 +107,7 @@ class _Thinker:
         self.takes = 0.0
         self.length = 1
         self._records = records
-        self._until = until  # of the trial that was asked for last
+        self._number, self._until = -1, until  # of the trial that was asked for last
         self._waiting = False  # whether somebody waits for a proposal to there
         self._ready: tuple[Proposal, ...] = ()  # one after another
         self._error: BaseException | None = None
@@ -117,9 +117,9 @@ class _Thinker:
         self._thread = threading.Thread(target=self._run, args=(algo, strategy.problem), name="foresight", daemon=True)
         self._thread.start()
 
-    @property
-    def ready(self) -> int:
-        return len(self._ready)
+    def ready(self, number: int) -> int:
+        """How many there are for suggestion `number` and those after it."""
+        return sum(proposal.number >= number for proposal in self._ready)
 
     def wake(self) -> None:
         with self._wake:
@@ -137,7 +137,7 @@ class _Thinker:
             if fits and (ready.known == len(self._records) or not wants_fresh):
                 return ready
         with self._wake:
-            self._until, self._waiting = until, True
+            self._number, self._until, self._waiting = number, until, True
             self._wake.notify()
         return None
 
@@ -168,9 +168,12 @@ class _Thinker:
                 waiting, self._waiting = self._waiting, False
             if self._closed:
                 return
-            proposals.hear()
             began = time.monotonic()
-            if waiting and proposals.ready and proposals.ready[0].until != self._until:
+            misfit = waiting and any(p.number == self._number and p.until != self._until for p in proposals.ready)
+            # A new result costs a model several times what one more suggestion does: it hears of them once a queue.
+            if not has_room() or not proposals.ready or misfit:
+                proposals.hear()
+            if misfit and proposals.ready:
                 proposals.forget()
             elif len(proposals.ready) == 1 and proposals.is_old and (waiting or began >= rested):
                 proposals.drop_last()
