@@ -15,10 +15,12 @@ def restore(path: PathArgument) -> None:
     from ray_hpo.errors import RayHpoError
     from ray_hpo.journal import Lock
     from ray_hpo.journal.backup import DAMAGED, restore as put_back
+    from ray_hpo.journal.damage import BACKUP
+    from ray_hpo.journal.schema import FILE
 
     folder = path.expanduser().absolute()
-    if not os.path.isdir(folder):
-        raise RayHpoError(f"{folder} is not a folder")
+    if not any(os.path.lexists(folder / name) for name in (FILE, BACKUP)):
+        raise RayHpoError(f"{folder} holds no experiment: there is neither {FILE} nor {BACKUP} in it")
     with Lock(folder):
         taken = put_back(folder)
     typer.echo(f"{folder} is as it was at {taken}; the damaged journal is kept as {DAMAGED}")
