@@ -12,7 +12,10 @@ from ray_hpo.reports import Reports
 
 # Why an attempt at a trial broke off. The first two count as the trial's own failures; journals of 0.1 may say "infra"
 # for any of the others. "unreachable" is a worker whose connection broke: Ray does not know yet what became of it.
-Cause = Literal["user", "timeout", "worker lost", "node lost", "unreachable", "out of memory", "preempted", "infra"]
+# "storage": a checkpoint could not be fetched from remote storage.
+Cause = Literal[
+    "user", "timeout", "worker lost", "node lost", "unreachable", "out of memory", "preempted", "storage", "infra"
+]
 OWN_FAULTS = frozenset({"user", "timeout"})
 
 

@@ -99,7 +99,7 @@ class _Recorded:
         self._seconds = {t.number: t.seconds / max(t.step, 1e-9) for t in result.trials}
         self._steps: dict[int, list[float]] = {}
         self._values: dict[int, list[Mapping[str, Any]]] = {}
-        for number, step, _, metrics in read_reports(result.path):
+        for number, step, _, metrics in read_reports(result.place.folder):
             if isinstance(metrics.get(self._metric), (int, float)):
                 self._steps.setdefault(number, []).append(step)
                 self._values.setdefault(number, []).append(metrics)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -37,7 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-PathArgument = Annotated[Path, typer.Argument(help="The experiment's folder.")]
+PathArgument = Annotated[str, typer.Argument(help="The experiment's folder, or its URI.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 INSPECT = "Look at experiments"

@@ -9,11 +9,12 @@ import threading
 import traceback
 from typing import Any
 
-from ray_hpo.messages import AtMilestone, Crashed, Ended, Job, Message
-from ray_hpo.storage import CheckpointStore
+from ray_hpo.errors import StorageError
+from ray_hpo.messages import AtMilestone, Cause, Crashed, Ended, Job, Message
 from ray_hpo.worker import session as sessions
 from ray_hpo.worker.output import Output
-from ray_hpo.worker.session import Session, Setting, TrialReleased
+from ray_hpo.worker.session import Session, TrialReleased
+from ray_hpo.worker.setting import Setting, open_store
 from ray_hpo.worker.trainables import Body, as_body
 
 WINDOW_SECONDS = 0.05  # reports of one trial that arrive within this travel together
@@ -30,7 +31,8 @@ class TrialRunner:
     def __init__(self, trainable: Any, setting: Setting) -> None:
         self._body: Body = as_body(trainable)
         self._setting = setting
-        self._output = Output(CheckpointStore(setting.folder))
+        self._store = open_store(setting)
+        self._output = Output(self._store)
         self._session: Session | None = None
         self._begun: queue.SimpleQueue[Session] = queue.SimpleQueue()
         self._over: queue.SimpleQueue[Session] = queue.SimpleQueue()
@@ -40,7 +42,7 @@ class TrialRunner:
     def start(self, job: Job) -> None:
         """Begin `job`. The trial before it must have been released, or be over."""
         self.release()
-        self._session = Session(job, self._setting)
+        self._session = Session(job, self._setting, self._store)
         sessions.enter(self._session)
         self._begun.put(self._session)
 
@@ -83,16 +85,19 @@ class TrialRunner:
     def _run(self, session: Session) -> None:
         trial = session.job.trial
         try:
+            self._store.begin(trial, goes_on=session.job.checkpoint is not None)
             self._output.begin(trial)
             try:
                 self._body(session.job.config, session)
             finally:
                 self._output.end()
+                self._store.end()
         except TrialReleased:
             return
         except BaseException as error:
             details = getattr(error, "details", "") or _trimmed_traceback(error)  # a command's own words say more
-            session.outbox.put_last(Crashed(trial, "user", _line(error), details))
+            cause: Cause = "storage" if isinstance(error, StorageError) else "user"
+            session.outbox.put_last(Crashed(trial, cause, _line(error), details))
         else:
             session.outbox.put_last(Ended(trial))
 

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from ray_hpo.messages import AtMilestone, Checkpoint, Job, Notice, Saved
-from ray_hpo.storage import CheckpointStore
+from ray_hpo.storage import TrialStore
 from ray_hpo.worker.outbox import Outbox
+from ray_hpo.worker.setting import Setting as Setting, open_store
 
-SAVE_NOW = "save-now"  # a file in the experiment's folder by which its driver asks all trials to save
 SAVE_SECONDS = 60.0  # how much work a trainable that saves on demand may lose
 
 CheckpointLike = Mapping[str, Any] | str | os.PathLike[str]
@@ -52,35 +52,16 @@ class Context:
     seed: int
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What is the same for every trial of an experiment.
-
-    folder: the experiment's.  fidelity: the metric that tells how far training is; None counts reports.
-    whole: budgets are whole numbers.  max_budget: that of a full training.
-    metric, further: what must be a number wherever it is reported.
-    resumable: a trial goes on where it paused, or is never paused; if not, each milestone is trained from nothing.
-    """
-
-    folder: Path
-    metric: str
-    fidelity: str | None = None
-    whole: bool = True
-    further: tuple[str, ...] = ()
-    max_budget: float = math.inf
-    resumable: bool = True
-
-
 class Session:
-    """One trial's link to its runner."""
+    """One trial's link to its runner. store: default: a new one for `setting`."""
 
-    def __init__(self, job: Job, setting: Setting) -> None:
+    def __init__(self, job: Job, setting: Setting, store: TrialStore | None = None) -> None:
         self.job = job
         self.setting = setting
         self.until = job.until
         self.step = 0.0
         self.outbox = Outbox(job.trial)
-        self._store = CheckpointStore(setting.folder)
+        self._store = store or open_store(setting)
         self._saved_at = time.monotonic()
         self._newest = ""  # path of the last checkpoint
         self._verdict: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -129,19 +110,20 @@ class Session:
             self._not_saved(self.step, error)
             return
         self._newest = path
+        _not_saving[0] = False
         self.outbox.put(Saved(self.job.trial, Checkpoint(path, self.step)))
         _syncing().submit(self._sync, path, self.step)
 
     @property
     def asked_to_save(self) -> bool:
         """Whether the session of the driver ends, so that whoever can save should do so now."""
-        return (self.setting.folder / SAVE_NOW).exists()
+        return self._store.asked_to_save
 
     def context(self) -> Context:
         folder = self._store.trial_folder(self.job.trial)
         with contextlib.suppress(OSError):  # a full disk is the trainable's business only if it writes there
             folder.mkdir(parents=True, exist_ok=True)
-        return Context(self.job.trial, self.job.config, self.until, self._store.folder.name, folder, self.job.seed)
+        return Context(self.job.trial, self.job.config, self.until, self.setting.name, folder, self.job.seed)
 
     @property
     def released(self) -> bool:
@@ -169,6 +151,8 @@ class Session:
         if checkpoint is not None:
             self.save(checkpoint)
         self.outbox.report(step, plain)
+        if self.step >= self.until and not last:
+            self._store.flush()
         while self.step >= self.until and not last:
             self.outbox.put_last(AtMilestone(self.job.trial))
             self._verdict.get()
@@ -194,6 +178,9 @@ class Session:
                 self._not_saved(step, error)
 
     def _not_saved(self, step: float, error: OSError) -> None:
+        if _not_saving[0] and self.setting.remote:
+            return  # storage is away for every trial: one word of each worker is enough
+        _not_saving[0] = True
         self.outbox.put(Notice(self.job.trial, f"checkpoint at {step:g} could not be written: {error}"))
 
 
@@ -235,6 +222,9 @@ def _plain(name: str, value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(name, inner) for inner in value]
     raise TypeError(f"metric {name!r} must be a number or another JSON value; got {type(value).__name__}")
+
+
+_not_saving = [False]  # whether the last checkpoint of this process could not be written
 
 
 # One trial at a time in a process; threads that the trainable starts see it as well.
