@@ -144,7 +144,7 @@ def tune_run(
     if trainable is None:
         options = {key: value for key, value in locals().items() if key not in ("space", "trainable")}
         return lambda trainable: tune_run(space, trainable, **options)
-    console = Console() if progress else None
+    console = Console(file=sys.stdout) if progress else None  # not what a trial in this process puts in its place
     searched = to_space(space)
     goals = Goals.of(metric, mode, constraints)
     if isinstance(trainable, Command):
@@ -244,7 +244,7 @@ def resume(
     limits = Limits(num_trials, parse_duration(time_limit), total_budget, gpu_hours, cost, patience)
     limits.check(spec)
     _check_parts(executor, spec, trainable)
-    console = Console() if progress else None
+    console = Console(file=sys.stdout) if progress else None  # not what a trial in this process puts in its place
     return drive(find_to_drive(path), spec, _executor(executor, trainable), limits, console)
 
 

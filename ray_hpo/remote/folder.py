@@ -22,8 +22,9 @@ from ray_hpo.remote.uri import Uri
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
-ATTEMPTS = 4  # of each request, before it has failed; the SDK waits between them
+ATTEMPTS = 3  # of each request, before it has failed; the SDK waits a little between them
 CONNECT_SECONDS = 3.0
+SILENT_SECONDS = 5.0  # without a byte, after which an attempt has failed
 CHUNK = 4 << 20
 OBJECT_STORES = ("s3", "gs", "gcs", "abfs", "abfss")  # which have no folders that must be made first
 
@@ -124,6 +125,10 @@ class RemoteFolder:
         with self._told():
             selector = FileSelector(self._at(path), allow_not_found=True, recursive=recursive)
             found = self._fs.get_file_info(selector)
+            if not found and self.uri.scheme in OBJECT_STORES:  # an empty folder, or a bucket that is gone
+                bucket = self._fs.get_file_info(self.uri.host)
+                if bucket.type == FileType.NotFound:
+                    raise StorageError(f"{self.uri.bare}: {_no_bucket(self.uri)}")
         start = len(self._root) + 1
         listed = [
             (File(info.path[start:], info.size or 0, _seconds(info.mtime)), info.type == FileType.File)
@@ -202,31 +207,33 @@ def _open(scheme: str, host: str, query: str) -> FileSystem:
     return fs.S3FileSystem(
         **options,
         connect_timeout=CONNECT_SECONDS,
+        request_timeout=SILENT_SECONDS,
         background_writes=False,  # else all parts of a large file wait in memory
         allow_delayed_open=True,  # a small file is one request
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),
     )
 
 
-_SAID = re.compile(r"AWS Error ([A-Z_]+) during (\w+) operation:? ?(.*)", re.DOTALL)
+_DENIED = ("ACCESS_DENIED", "SIGNATURE_DOES_NOT_MATCH", "INVALID_ACCESS_KEY_ID")
+_SAID = re.compile(r"AWS Error ([A-Z_]+)(?: \((.*?)\))? during (\w+) operation:? ?(.*)", re.DOTALL)
 
 
 def _reason(text: str, uri: Uri) -> str:
     """What the storage said, on one line, with the way out where it is known."""
     text = " ".join(text.split())
     said = _SAID.search(text)
-    code, detail = (said[1], said[3]) if said else ("", text)
-    if code == "NO_SUCH_BUCKET" or ("ucket" in text and "does not exist" in text) or "Bucket '" in text:
-        return f"there is no bucket {uri.host!r}: create it, or mend the name"
-    if (
-        code == "ACCESS_DENIED"
-        or "HTTP status 403" in text
-        or code in ("SIGNATURE_DOES_NOT_MATCH", "INVALID_ACCESS_KEY_ID")
-    ):
-        return f"access is denied ({code.lower() or '403'}): look at AWS_ACCESS_KEY_ID, or at the role of the machine"
-    if code == "NETWORK_CONNECTION" or "curlCode" in text:
-        return f"no connection ({detail.split(' (')[0] or code})"
-    return detail[:300] if not code else f"{code}: {detail[:200]}"
+    code, status, detail = (said[1], said[2] or "", said[4]) if said else ("", "", text)
+    if code == "NO_SUCH_BUCKET" or ("ucket" in text and "does not exist" in text):
+        return _no_bucket(uri)
+    if code in _DENIED or "status 403" in status:
+        return f"access is denied ({code.lower()}): look at AWS_ACCESS_KEY_ID, or at the role of the machine"
+    if "curlCode" in detail or code == "NETWORK_CONNECTION":
+        return f"no connection ({detail.split(' (Req')[0][:200]})"
+    return detail[:300] if not code else f"{status or code.lower()} ({detail[:200]})"
+
+
+def _no_bucket(uri: Uri) -> str:
+    return f"there is no bucket {uri.host!r}: create it, or mend the name"
 
 
 def _seconds(time: datetime | None) -> float:

@@ -71,10 +71,10 @@ class Keeper:
         """`delete`, once no snapshot that counts refers any more to what it deletes."""
         self._unneeded.append(delete)
 
-    def close(self, seconds: float = END_SECONDS) -> str:
+    def close(self) -> str:
         """Send what is left, and give the lease back; why that was not possible, or nothing."""
         self._closing.set()
-        give_up = time.monotonic() + seconds
+        give_up = time.monotonic() + END_SECONDS
         started = [thread for thread in self._threads if thread.ident is not None]
         for thread in started:
             thread.join(max(0.0, give_up - time.monotonic()))

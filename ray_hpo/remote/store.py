@@ -26,6 +26,7 @@ from ray_hpo.storage import DICT_FILE, SAVE_NOW, checked_folder, pickle_to
 FOLDER_MARK = ".ray_hpo_folder"
 AT_A_TIME = 4  # files of a folder
 LOAD_SECONDS = 600.0  # how long a trial waits for storage to answer before it can go on from its checkpoint
+SLOW_SECONDS = 5.0  # after an attempt to save that failed after longer, there is none for as long as it took
 
 T = TypeVar("T")
 
@@ -44,6 +45,7 @@ class RemoteStore:
         self._remote = remote
         self._downloads = downloads
         self._attempt: Attempt | None = None
+        self._away_until = 0.0  # training must not wait for storage all the time
 
     # ---- checkpoints ----
 
@@ -54,13 +56,18 @@ class RemoteStore:
             StorageError, TypeError.
         """
         path = f"{trial_path(trial)}/checkpoint_{step:g}-{uuid.uuid4().hex[:8]}"
+        began = time.monotonic()
+        if began < self._away_until:
+            raise StorageError("storage did not answer a moment ago")
         try:
             if isinstance(checkpoint, Mapping):
                 pickle_to(lambda: self._remote.writing(f"{path}/{DICT_FILE}"), dict(checkpoint))
             else:
                 self._upload_folder(Path(checked_folder(checkpoint)), path)
-        except StorageError:
-            raise  # it would not delete anything now either
+        except StorageError:  # it would not delete anything now either
+            took = time.monotonic() - began
+            self._away_until = time.monotonic() + took if took > SLOW_SECONDS else 0.0
+            raise
         except BaseException:
             with contextlib.suppress(OSError):
                 self._remote.delete_folder(path)
@@ -101,7 +108,8 @@ class RemoteStore:
         self._remote.write(f"{path}/{FOLDER_MARK}", b"{}")
 
     def _load(self, path: str) -> dict[str, Any] | Path:
-        names = [file.path for file in self._remote.files(path)]
+        found = self._remote.files(path) or self._remote.files(path)  # storage may have been away the first time
+        names = [file.path for file in found]
         if f"{path}/{DICT_FILE}" in names:
             with self._remote.reading(f"{path}/{DICT_FILE}") as file:
                 loaded: dict[str, Any] = pickle.load(file)
@@ -132,7 +140,7 @@ class RemoteStore:
         self._attempt = Attempt(self._remote, trial_path(trial), goes_on)
 
     def flush(self) -> None:
-        if self._attempt is not None:
+        if self._attempt is not None and time.monotonic() >= self._away_until:
             self._attempt.flush()
 
     def end(self) -> None:
