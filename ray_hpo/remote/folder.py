@@ -149,11 +149,7 @@ class RemoteFolder:
         """Errors of the storage, on one line."""
         try:
             yield
-        except FileNotFoundError as error:
-            if "ucket" in str(error) and "does not exist" in str(error):  # no file, or no bucket
-                raise StorageError(f"{self.uri.bare}: {_reason(str(error), self.uri)}") from error
-            raise
-        except (StorageError, NotImplementedError):
+        except (FileNotFoundError, StorageError, NotImplementedError):
             raise
         except (OSError, ValueError) as error:  # pyarrow's own are both
             raise StorageError(f"{self.uri.bare}: {_reason(str(error), self.uri)}") from error
@@ -223,7 +219,7 @@ def _reason(text: str, uri: Uri) -> str:
     text = " ".join(text.split())
     said = _SAID.search(text)
     code, status, detail = (said[1], said[2] or "", said[4]) if said else ("", "", text)
-    if code == "NO_SUCH_BUCKET" or ("ucket" in text and "does not exist" in text):
+    if code == "NO_SUCH_BUCKET" or re.search("[Bb]ucket '[^']*' (does not exist|not found)", text):
         return _no_bucket(uri)
     if code in _DENIED or "status 403" in status:
         return f"access is denied ({code.lower()}): look at AWS_ACCESS_KEY_ID, or at the role of the machine"

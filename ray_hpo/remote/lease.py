@@ -49,9 +49,12 @@ class Lease:
         self.driver = f"{max(numbers, default=0) + 1:06d}-{uuid.uuid4().hex[:8]}"
         self._path = f"{FOLDER}/{self.driver}.json"
         self._since = time.strftime("%Y-%m-%d %H:%M:%S")
+        self._holds = False  # so far it only asks
         self.renew()
         try:
             self._outlive_others(tell)
+            self._holds = True
+            self.renew()
         except BaseException:
             with contextlib.suppress(StorageError):
                 self.release()
@@ -60,6 +63,7 @@ class Lease:
     def renew(self) -> None:
         """Show that this driver lives."""
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": self._since, **self._home}
+        holder["holds"] = self._holds
         self._remote.write(self._path, json.dumps(holder).encode())
 
     def check(self) -> None:
@@ -68,10 +72,16 @@ class Lease:
             ExperimentLocked: another driver has taken the experiment over.
             StorageError: the storage does not answer.
         """
-        others = [file for file in _leases(self._remote) if int(_number(file)) >= int(self.driver.partition("-")[0])]
-        for file in others:
-            if file.path != self._path:
+        leases = _leases(self._remote)
+        for file in leases:
+            if self._is_later(_number(file)) and _holder(self._remote, file).get("holds"):
                 raise ExperimentLocked(f"{self._remote.uri.bare} was taken over by {describe(self._remote, file)}")
+        if all(file.path != self._path for file in leases):  # lost with the rest of the storage; or to a successor
+            if any(self._is_later(snapshot.driver.partition("-")[0]) for snapshot in listed(self._remote)):
+                raise ExperimentLocked(f"{self._remote.uri.bare} was taken over by a driver that has ended since")
+
+    def _is_later(self, number: str) -> bool:
+        return int(number) > int(self.driver.partition("-")[0])
 
     def release(self) -> None:
         self._remote.delete(self._path)

@@ -16,6 +16,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeper, "SNAPSHOT_SECONDS", 0.1)
     monkeypatch.setattr(keeper, "SHARE", 0.0)
     monkeypatch.setattr(keeper, "RETRY_SECONDS", (0.05, 0.05))
+    monkeypatch.setattr(keeper, "END_SECONDS", 5.0)
     monkeypatch.setattr(lease, "LOOK_SECONDS", 0.1)
     monkeypatch.setattr(attempt, "ASK_SECONDS", 0.05)
     monkeypatch.setattr(attempt, "LOG_SECONDS", 0.1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,6 @@ import pytest
 
 import ray_hpo
 from benchmarks.chaos.waiting import wait_until
-from ray_hpo import get_checkpoint, report
 from ray_hpo.journal import read_experiment, read_reports, read_spec
 from ray_hpo.journal.schema import FILE
 from ray_hpo.remote import folder as folders, keeper, store
@@ -20,7 +17,7 @@ from ray_hpo.remote.snapshots import fetch, listed
 from ray_hpo.remote.store import RemoteStore
 from ray_hpo.remote.uri import Uri
 from ray_hpo.spec import Spec
-from tests.remote.sweep import EPOCHS, live_folder, on_a_new_machine, outcome, resume, run
+from tests.remote.sweep import EPOCHS, Cut, live_folder, on_a_new_machine, outcome, resume, run, terminate
 from tests.s3 import S3
 
 
@@ -31,27 +28,6 @@ def remote_of(result: ray_hpo.Result) -> RemoteFolder:
 def each_step_once(result: ray_hpo.Result) -> bool:
     rows = [(trial, step) for trial, step, *_ in read_reports(result.place.folder)]
     return len(rows) == len(set(rows)) == sum(trial.step for trial in result.trials)
-
-
-class Cut:
-    """The sweep's trainable, with a moment at which something happens: after so many epochs."""
-
-    def __init__(self, after: int, happens: Any) -> None:
-        self.after, self.happens = after, happens
-        self.epochs = 0
-
-    def __call__(self, config: dict[str, Any]) -> None:
-        state = get_checkpoint() or {"epoch": 0}
-        assert isinstance(state, dict)
-        for epoch in range(state["epoch"] + 1, EPOCHS + 1):
-            self.epochs += 1
-            if self.epochs == self.after:
-                self.happens()
-            report({"loss": config["x"] + 1 / epoch}, checkpoint={"epoch": epoch})
-
-
-def terminate() -> None:
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def test_a_sweep_is_what_it_is_on_a_folder(s3: S3, reference: ray_hpo.Result) -> None:
@@ -237,7 +213,10 @@ def test_a_hung_storage_is_given_up(s3: S3, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_mistakes_are_told_at_once(s3: S3) -> None:
     for storage, says in [
-        (s3.uri().replace(s3.bucket, "nobody-has-it"), "there is no bucket 'nobody-has-it': create it, or mend the name"),
+        (
+            s3.uri().replace(s3.bucket, "nobody-has-it"),
+            "there is no bucket 'nobody-has-it': create it, or mend the name",
+        ),
         (s3.uri().replace(s3.endpoint, "127.0.0.1:9"), "no connection"),
         ("s5://bucket/path", "unknown scheme 's5'"),
     ]:
