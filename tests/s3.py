@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import urllib.request
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -44,15 +45,12 @@ class S3:
 
     def fresh(self) -> None:
         """A bucket of its own for a test, and no faults."""
-        import boto3  # type: ignore[import-untyped]
-
         self.rule = None
         self.requests.clear()
         self.released.clear()
         self.bucket = f"bucket-{uuid.uuid4().hex[:8]}"
-        boto3.client("s3", endpoint_url=f"http://{self.endpoint}", region_name="us-east-1").create_bucket(
-            Bucket=self.bucket
-        )
+        request = urllib.request.Request(f"http://{self.endpoint}/{self.bucket}", method="PUT")
+        urllib.request.urlopen(request).close()
 
     def uri(self, path: str = "sweeps") -> str:
         return f"s3://{self.bucket}/{path}?endpoint_override={self.endpoint}&scheme=http"

@@ -76,9 +76,11 @@ class Lease:
         for file in leases:
             if self._is_later(_number(file)) and _holder(self._remote, file).get("holds"):
                 raise ExperimentLocked(f"{self._remote.uri.bare} was taken over by {describe(self._remote, file)}")
-        if all(file.path != self._path for file in leases):  # lost with the rest of the storage; or to a successor
-            if any(self._is_later(snapshot.driver.partition("-")[0]) for snapshot in listed(self._remote)):
-                raise ExperimentLocked(f"{self._remote.uri.bare} was taken over by a driver that has ended since")
+        if any(file.path == self._path for file in leases):
+            return
+        # It is lost with the rest of the storage, or was deleted by a successor.
+        if any(self._is_later(snapshot.driver.partition("-")[0]) for snapshot in listed(self._remote)):
+            raise ExperimentLocked(f"{self._remote.uri.bare} was taken over by a driver that has ended since")
 
     def _is_later(self, number: str) -> bool:
         return int(number) > int(self.driver.partition("-")[0])

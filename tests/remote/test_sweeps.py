@@ -202,7 +202,7 @@ def test_a_hung_storage_is_given_up(s3: S3, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(folders, "SILENT_SECONDS", 1.0)
     folders._open.cache_clear()
     s3.rule = lambda method, path: "hang"
-    with pytest.raises(ray_hpo.StorageError, match="no connection .*Timeout was reached"):
+    with pytest.raises(ray_hpo.StorageError, match=r"no connection .*Timeout was reached"):
         RemoteFolder(Uri.parse(s3.uri())).read("file")
     s3.released.set()
     folders._open.cache_clear()
@@ -224,7 +224,7 @@ def test_mistakes_are_told_at_once(s3: S3) -> None:
             run(storage)
         assert "\n" not in str(error.value)
     s3.rule = lambda method, path: "403"
-    with pytest.raises(ray_hpo.InvalidInput, match="access is denied .* AWS_ACCESS_KEY_ID"):
+    with pytest.raises(ray_hpo.InvalidInput, match=r"access is denied .* AWS_ACCESS_KEY_ID"):
         run(s3.uri())
     s3.rule = None
     with pytest.raises(ray_hpo.RayHpoError, match="holds no experiment: there is no snapshot"):
