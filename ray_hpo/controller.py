@@ -6,6 +6,7 @@ neither Ray nor SQL, and has no state that the journal does not hold but the act
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -25,12 +26,13 @@ from strategies.strategy import Strategy
 from ray_hpo.budget import Budget, duration_text
 from ray_hpo.errors import MetricMissing, near_matches
 from ray_hpo.executors.base import Executor
+from ray_hpo.experiment import Experiment
 from ray_hpo.foresight import Foresight
 from ray_hpo.hangs import Hangs
 from ray_hpo.journal.journal import Event, Writer
 from ray_hpo.messages import OWN_FAULTS, AtMilestone, Crashed, Ended, Job, Message, Notice, Saved
 from ray_hpo.reports import Reports
-from ray_hpo.trial import Experiment, Trial
+from ray_hpo.trial import Trial
 
 SAVING_SECONDS = 10.0  # for trials that save when they are asked to, at the end of a session
 HOPELESS = 10  # trials of a session that fail before any report: the trainable is broken, not its configs
@@ -81,7 +83,9 @@ class Controller:
         self._ask_to_save = ask_to_save
         self._relaunch: list[Trial] = []  # running trials that want a worker
         self._actions: list[Callable[[], None]] = []  # to do after the commit
-        self._unneeded: list[str] = []  # paths of checkpoints to delete, once the journal is synced
+        self._unneeded: list[str] = []  # paths of checkpoints that are to be deleted
+        self._doomed: list[str] = []  # those that were so when the journal was last synced
+        self._syncs = journal.syncs  # of the journal so far
         self._freed = 0  # workers that these actions free, less those that they take
         self._silent_failures = 0  # trials that failed in this session before the first report; -1 once there is one
         self._finished = ""  # why no more work is to be found
@@ -119,7 +123,8 @@ class Controller:
         self._event("closed", None, {"reason": reason})
         self._journal.commit()
         self._journal.sync()
-        self._delete()
+        for path in (*self._doomed, *self._unneeded):
+            self._discard(path)
         return reason
 
     def _save_running(self) -> None:
@@ -181,12 +186,14 @@ class Controller:
         self._on_tick()
 
     def _delete(self) -> None:
-        """After a power failure the journal may be half a second younger than the trials' files: what it then refers to
-        must be there."""
-        if self._unneeded and self._journal.synced:
-            for path in self._unneeded:
+        """After a power failure the journal may be as old as its last sync, and checkpoints may lack what was saved in
+        the half second before: what is left must be there. So a checkpoint is deleted at the second sync from when it
+        was not needed any more: that knows so, and was begun half a second after the first."""
+        if self._journal.syncs != self._syncs:
+            self._syncs = self._journal.syncs
+            for path in self._doomed:
                 self._discard(path)
-            self._unneeded.clear()
+            self._doomed, self._unneeded = self._unneeded, []
 
     def _patience(self) -> float:
         """Seconds after which there is something to do even if nothing arrives."""
@@ -220,12 +227,14 @@ class Controller:
             case Notice():
                 self._event("notice", trial.number, {"text": message.text})
             case AtMilestone():
-                self._reached(trial, holds_worker=True)
+                if message.seconds is not None:
+                    self._event("ran", trial.number, {"seconds": message.seconds})
+                self._reached(trial, holds_worker=not message.released)
             case Ended():
-                self._event("ended", trial.number, {})
+                self._event("ended", trial.number, _ran(message.seconds))
                 self._reached(trial, holds_worker=False)
             case Crashed():
-                self._crash(trial, message.kind, message.error, message.traceback)
+                self._crash(trial, message.kind, message.error, message.traceback, message.seconds)
 
     def _reached(self, trial: Trial, holds_worker: bool) -> None:
         missing = self._experiment.missing(trial)
@@ -255,8 +264,9 @@ class Controller:
         elif holds_worker:
             self._release(trial)
 
-    def _crash(self, trial: Trial, kind: str, error: str, traceback: str = "") -> None:
-        self._event("crashed", trial.number, {"cause": kind, "error": error, "traceback": traceback})
+    def _crash(self, trial: Trial, kind: str, error: str, traceback: str = "", seconds: float | None = None) -> None:
+        body = {"cause": kind, "error": error, "traceback": traceback, **_ran(seconds)}
+        self._event("crashed", trial.number, body)
         retry = trial.failures <= self._max_failures if kind in OWN_FAULTS else trial.losses <= MAX_LOSSES
         if retry:
             self._relaunch.append(trial)
@@ -265,7 +275,12 @@ class Controller:
 
     def _end_hangs(self) -> None:
         """Trials that have not been heard of for too long lose their workers."""
-        for number in self._hangs.overdue(self._executor.now()):
+        now = self._executor.now()
+        for number in self._hangs.overdue(now):
+            began = self._executor.began(number)
+            if began is None or now - began < (self._hangs.limit or 0.0):  # it waited for its turn
+                self._hangs.heard(number, now if began is None else began)
+                continue
             self._hangs.forget(number)
             self._actions.append(partial(self._executor.kill, number))
             error = f"no report for {duration_text(self._hangs.limit or 0.0)} (trial_timeout): it was killed"
@@ -320,7 +335,8 @@ class Controller:
 
     def _launch(self, trial: Trial) -> None:
         config, seed = self._nest(trial.config), self._seed_of(trial.number)
-        job = Job(trial.number, config, trial.until, trial.checkpoint, trial.since, seed)
+        final = trial.until >= self._experiment.max_budget and math.isfinite(trial.until)
+        job = Job(trial.number, config, trial.until, trial.checkpoint, trial.since, seed, final)
         self._hangs.heard(trial.number, self._executor.now())
         self._actions.append(lambda: self._executor.launch(job))
         self._freed -= 1
@@ -359,3 +375,8 @@ class Controller:
     def _used_up(self) -> str:
         """Which limit on the trials' time on workers is reached; empty if none is."""
         return self._budget.used_up(lambda: self._experiment.worker_seconds(self._executor.now()))
+
+
+def _ran(seconds: float | None) -> dict[str, Any]:
+    """How long a trial that was launched ahead of its turn had its worker, for the journal."""
+    return {} if seconds is None else {"seconds": seconds}

@@ -26,6 +26,7 @@ from ray_hpo.command.command import Command
 from ray_hpo.controller import Controller
 from ray_hpo.errors import InvalidInput
 from ray_hpo.executors.base import Executor
+from ray_hpo.experiment import Experiment
 from ray_hpo.folder import refuse_existing
 from ray_hpo.foresight import Foresight
 from ray_hpo.journal import Lock
@@ -35,11 +36,11 @@ from ray_hpo.journal.schema import FILE
 from ray_hpo.keeping import Keeping, keeping
 from ray_hpo.place import Place
 from ray_hpo.progress import Outlook, Progress, Silence, View, make_progress
+from ray_hpo.rehearsal import begin_rehearsal
 from ray_hpo.results import Result
 from ray_hpo.spec import Spec
 from ray_hpo.storage import TrialStore
 from ray_hpo.summary import plan_lines, print_lines, result_lines
-from ray_hpo.trial import Experiment
 from ray_hpo.verification import is_over, new_folder, next_verification, verification_folders
 
 MakeExecutor = Callable[[Place, Spec], Executor]  # from the place and the spec of the experiment to run
@@ -183,7 +184,9 @@ def _run(
         )
     # With one worker at a time every suggestion shall know all results, however long that takes.
     ahead = spec.algo.searcher.learns and executor.slots > 1
-    foresight = Foresight(strategy, experiment.records) if ahead else None
+    if ahead:
+        begin_rehearsal(spec.algo, strategy.problem)
+    foresight = Foresight(strategy, experiment.records, lambda: executor.slots) if ahead else None
     controller = Controller(
         experiment,
         strategy,

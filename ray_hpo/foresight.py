@@ -3,6 +3,9 @@
 The thread has a strategy of its own, which is told the same records; so nothing is shared, and what it proposes depends
 on the records alone. Which of its proposals becomes true is a matter of time, as the order is in which trials report;
 the journal has what became true.
+
+Where jobs are short, several workers are free before a slow model has made one suggestion. Then the thread keeps a
+queue: each proposal is made as if those before it ran already.
 """
 
 from __future__ import annotations
@@ -12,40 +15,35 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from strategies.actions import Record
-from strategies.schedulers.base import New, Scheduler
+from strategies.schedulers.base import Scheduler
 from strategies.strategy import Problem, Strategy
+
+from ray_hpo.proposals import Proposal, Proposals
 
 SLOW_SECONDS, SLOW_TIMES = 0.003, 3  # suggestions that take longer, so many times, are worth a thread
 PATIENCE = 0.01  # of the time that a job takes: so long a worker may wait for a suggestion that knows all results
 SOON = 0.002  # seconds after which to look again for one that is being made
 REST = 3.0  # times as long as it took, after which a suggestion that nobody took yet is made anew with newer results
+LONGEST = 8  # proposals in a queue: the last of them lacks the results of so many trials
+WEIGHT = 0.2  # of the latest suggestion in how long one is thought to take
 SWITCH_SECONDS = 0.0005  # how long the thread may keep the interpreter from the controller
-
-
-@dataclass(frozen=True)
-class _Proposal:
-    """A configuration for suggestion `number`, of a trial that runs to `until`, made of the first `known` records."""
-
-    number: int
-    until: float
-    known: int
-    config: Mapping[str, Any]
 
 
 class Foresight:
     """What to suggest next. As long as suggestions are quick, they are made when they are asked for.
 
     strategy: the controller's.  records: all that it was told, in order; the list grows with it.
+    workers: how many there are.
     """
 
-    def __init__(self, strategy: Strategy, records: Sequence[Record]) -> None:
+    def __init__(self, strategy: Strategy, records: Sequence[Record], workers: Callable[[], int] = lambda: 1) -> None:
         self._strategy = strategy
         self._records = records
+        self._workers = workers
         self._thinker: _Thinker | None = None
         self._asked_at: float | None = None  # since when a worker waits
         self._slow = 0
@@ -55,6 +53,11 @@ class Foresight:
     def timeout(self) -> float:
         """How long at most to wait for other things before asking again, in seconds."""
         return math.inf if self._asked_at is None else SOON
+
+    @property
+    def ready(self) -> int:
+        """How many suggestions wait to be asked for."""
+        return 0 if self._thinker is None else self._thinker.ready
 
     def job_took(self, seconds: float) -> None:
         """A trial was trained for so long without a question."""
@@ -76,8 +79,10 @@ class Foresight:
                 self._thinker = _Thinker(self._strategy, self._records, until)
             return config
         self._asked_at = now if self._asked_at is None else self._asked_at
-        patience = PATIENCE * self._seconds / max(1, self._jobs)
-        wants_fresh = patience > SOON and now - self._asked_at < patience
+        workers, patience = self._workers(), PATIENCE * self._seconds / max(1, self._jobs)
+        has_queue = workers * self._thinker.takes > patience  # all may be free at the same moment
+        self._thinker.length = min(workers, LONGEST) if has_queue else 1
+        wants_fresh = not has_queue and patience > SOON and now - self._asked_at < patience
         proposal = self._thinker.proposal(self._strategy.history.proposed, until, wants_fresh)
         if proposal is None:
             return None
@@ -90,13 +95,18 @@ class Foresight:
 
 
 class _Thinker:
-    """The thread, and the last proposal that it made."""
+    """The thread, and what it proposes next.
+
+    takes: how long a suggestion takes, in seconds, about.  length: how many to have ready.
+    """
 
     def __init__(self, strategy: Strategy, records: Sequence[Record], until: float) -> None:
+        self.takes = 0.0
+        self.length = 1
         self._records = records
         self._until = until  # of the trial that was asked for last
         self._waiting = False  # whether somebody waits for a proposal to there
-        self._proposal: _Proposal | None = None
+        self._ready: tuple[Proposal, ...] = ()  # one after another
         self._error: BaseException | None = None
         self._closed = False
         self._wake = threading.Condition()
@@ -106,21 +116,25 @@ class _Thinker:
         sys.setswitchinterval(min(SWITCH_SECONDS, self._switch_before))
         self._thread.start()
 
+    @property
+    def ready(self) -> int:
+        return len(self._ready)
+
     def wake(self) -> None:
         with self._wake:
             self._wake.notify()
 
-    def proposal(self, number: int, until: float, wants_fresh: bool) -> _Proposal | None:
+    def proposal(self, number: int, until: float, wants_fresh: bool) -> Proposal | None:
         """What it has for suggestion `number` of a trial that runs to `until`; if nothing, it begins to think.
 
         wants_fresh: nothing less than what takes account of all records.
         """
         if self._error is not None:
             raise self._error
-        ready = self._proposal
-        fits = ready is not None and (ready.number, ready.until) == (number, until)
-        if ready is not None and fits and (ready.known == len(self._records) or not wants_fresh):
-            return ready
+        for ready in self._ready:
+            fits = (ready.number, ready.until) == (number, until)
+            if fits and (ready.known == len(self._records) or not wants_fresh):
+                return ready
         with self._wake:
             self._until, self._waiting = until, True
             self._wake.notify()
@@ -135,39 +149,35 @@ class _Thinker:
 
     def _run(self, algo: Scheduler, problem: Problem) -> None:
         try:
-            self._think(Strategy(algo, problem))
+            self._think(Proposals(algo, problem, self._records))
         except BaseException as error:
             self._error = error
 
-    def _think(self, strategy: Strategy) -> None:
-        known = 0  # records that the strategy was told
+    def _think(self, proposals: Proposals) -> None:
         rested = 0.0  # when it may think again of what nobody waits for
 
-        def has_news() -> bool:
-            return self._closed or self._waiting or known < len(self._records)
+        def has_room() -> bool:
+            return len(proposals.ready) < self.length and proposals.can_propose
+
+        def has_work() -> bool:
+            return self._closed or self._waiting or proposals.has_news or has_room()
 
         while True:
             with self._wake:
-                self._wake.wait_for(has_news)
+                self._wake.wait_for(has_work)
                 waiting, self._waiting = self._waiting, False
             if self._closed:
                 return
-            while known < len(self._records):
-                strategy.apply(self._records[known])
-                known += 1
-            number = strategy.history.proposed
-            until = self._until if waiting else _foreseen(strategy, self._until)
-            ready, began = self._proposal, time.monotonic()
-            is_thought_of = ready is not None and (ready.number, ready.until) == (number, until)
-            if number < len(strategy.problem.points) or strategy.table.exhausted:
-                continue
-            if is_thought_of and not waiting and began < rested:
-                continue
-            self._proposal = _Proposal(number, until, known, strategy.suggestion(until))
-            rested = began + (1 + REST) * (time.monotonic() - began)
-
-
-def _foreseen(strategy: Strategy, otherwise: float) -> float:
-    """To where the next new trial will run, as far as can be seen."""
-    action = strategy.algo.next(strategy.table, strategy.problem.fidelity)
-    return action.until if isinstance(action, New) and action.parent is None else otherwise
+            proposals.hear()
+            began = time.monotonic()
+            if waiting and proposals.ready and proposals.ready[0].until != self._until:
+                proposals.forget()
+            elif len(proposals.ready) == 1 and proposals.is_old and (waiting or began >= rested):
+                proposals.drop_last()
+            if has_room():
+                asked = self._until if waiting and not proposals.ready else None
+                proposals.propose(asked, self._until)
+                took = time.monotonic() - began
+                self.takes += WEIGHT * (took - self.takes)
+                rested = began + (1 + REST) * took
+            self._ready = tuple(proposals.ready)

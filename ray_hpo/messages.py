@@ -32,6 +32,7 @@ class Job:
     """Train `config` (nested, as the user wrote the space) from `checkpoint`, or from nothing, to `until`.
 
     begun: when the controller decided it; the simulated clock goes on from there.  seed: the trial's own.
+    final: there is nothing to decide at `until`, as training is complete there: the trial need not wait for a verdict.
     """
 
     trial: int
@@ -40,6 +41,7 @@ class Job:
     checkpoint: Checkpoint | None
     begun: float
     seed: int = 0
+    final: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,15 @@ class Notice:
 
 @dataclass(frozen=True)
 class AtMilestone:
-    """The trial has reported at its `until` or beyond, and its worker waits for the verdict."""
+    """The trial has reported at its `until` or beyond. Its worker waits for the verdict, unless it has been released.
+
+    seconds: here and below: how long it had its worker, where that is not the time since its launch: it was launched
+    ahead of its turn.
+    """
 
     trial: int
+    released: bool = False
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,7 @@ class Ended:
     """The trainable returned by itself; the worker is free."""
 
     trial: int
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,17 @@ class Crashed:
     kind: Cause
     error: str
     traceback: str = ""
+    seconds: float | None = None
 
 
 Message = Reports | Saved | Notice | AtMilestone | Ended | Crashed
+
+
+def is_over(message: Message) -> bool:
+    """Whether the trial has given its worker back with `message`."""
+    return isinstance(message, (Ended, Crashed)) or (isinstance(message, AtMilestone) and message.released)
+
+
+def is_last(message: Message) -> bool:
+    """Whether nothing of the trial follows `message` until it is told to go on."""
+    return isinstance(message, (AtMilestone, Ended, Crashed))

@@ -17,8 +17,8 @@ from rich.text import Text
 from strategies.actions import fidelity_text
 
 from ray_hpo.budget import Budget, duration_text
+from ray_hpo.experiment import Experiment
 from ray_hpo.spec import Spec
-from ray_hpo.trial import Experiment
 
 REFRESH_SECONDS = 0.25
 LINE_SECONDS = 15.0

@@ -20,10 +20,10 @@ from strategies.searchers.base import Searcher
 from strategies.searchers.random import Random
 
 from ray_hpo.errors import InvalidInput
+from ray_hpo.experiment import Experiment
 from ray_hpo.journal import read_reports
 from ray_hpo.results import Result
 from ray_hpo.simulation import simulate
-from ray_hpo.trial import Experiment
 
 
 @dataclass(frozen=True)

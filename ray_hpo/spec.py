@@ -18,9 +18,9 @@ from strategies.space import SearchSpace
 from strategies.strategy import Problem
 
 from ray_hpo.errors import InvalidInput, JournalError
+from ray_hpo.experiment import Experiment
 from ray_hpo.goals import Goals
 from ray_hpo.seeds import derived_seed
-from ray_hpo.trial import Experiment
 
 
 @dataclass(frozen=True)

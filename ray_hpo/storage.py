@@ -111,7 +111,12 @@ class CheckpointStore:
         return loaded
 
     def delete(self, path: str) -> None:
-        shutil.rmtree(self.folder / path, ignore_errors=True)
+        folder = os.path.join(self.folder, path)
+        try:  # that of a dict, of which there may be many
+            os.unlink(os.path.join(folder, DICT_FILE))
+            os.rmdir(folder)
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def sweep(self, keep: Iterable[str]) -> None:
         """Delete what a crash left behind: every checkpoint that is not in `keep`, whole or partial."""

@@ -10,10 +10,11 @@ from strategies.actions import fidelity_text
 from strategies.registry import describe
 
 from ray_hpo.budget import duration_text
+from ray_hpo.experiment import Experiment
 from ray_hpo.progress import config_text, unit
 from ray_hpo.results import Result
 from ray_hpo.spec import Spec
-from ray_hpo.trial import Experiment, Trial
+from ray_hpo.trial import Trial
 from ray_hpo.verification import Verified
 from ray_hpo.warm_start import left_out_text
 

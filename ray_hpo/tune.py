@@ -343,6 +343,7 @@ def _executor(executor: str, trainable: Any) -> MakeExecutor:
 
         trials = spec.algo.default_trials if spec.num_trials is None else spec.num_trials
         wanted = [n for n in (spec.max_concurrent, trials) if n is not None]
-        return RayExecutor(trainable, setting, spec.resources, min(wanted, default=None), spec.isolate)
+        ahead = not spec.algo.heeds_results and spec.patience is None
+        return RayExecutor(trainable, setting, spec.resources, min(wanted, default=None), spec.isolate, ahead)
 
     return make

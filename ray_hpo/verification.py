@@ -21,10 +21,11 @@ from typing import Any
 from strategies.earlier import Earlier
 from strategies.schedulers.fifo import Fifo
 
+from ray_hpo.experiment import Experiment
 from ray_hpo.journal.schema import FILE
 from ray_hpo.seeds import derived_seed
 from ray_hpo.spec import Spec
-from ray_hpo.trial import Experiment, Trial
+from ray_hpo.trial import Trial
 
 CONFIDENCE = 0.95
 _NAME = "verification-"

@@ -16,10 +16,10 @@ from strategies.schedulers.base import Scheduler
 from strategies.strategy import Problem
 
 from ray_hpo.errors import InvalidInput, RayHpoError
+from ray_hpo.experiment import Experiment
 from ray_hpo.folder import find
 from ray_hpo.goals import Goals
 from ray_hpo.results import Result
-from ray_hpo.trial import Experiment
 
 Source: TypeAlias = str | os.PathLike[str] | Result | Experiment
 

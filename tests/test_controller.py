@@ -21,11 +21,11 @@ from strategies.strategy import Problem, Strategy
 from ray_hpo.controller import HOPELESS, MAX_LOSSES, Controller
 from ray_hpo.errors import MetricMissing
 from ray_hpo.executors.simulated import SimulatedExecutor
+from ray_hpo.experiment import Experiment
 from ray_hpo.journal.journal import Event, Journal
 from ray_hpo.journal.reader import read_experiment, read_reports
 from ray_hpo.messages import Crashed, Job
 from ray_hpo.simulation import simulate
-from ray_hpo.trial import Experiment
 from tests.strategies.world import hash01
 
 SPACE = as_space(

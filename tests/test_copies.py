@@ -19,9 +19,9 @@ from ray_hpo import PBT, InvalidInput, choice, get_checkpoint, get_context, repo
 from ray_hpo.cli.views import print_experiment, print_trial, trial_json
 from ray_hpo.controller import Controller
 from ray_hpo.executors.simulated import SimulatedExecutor
+from ray_hpo.experiment import Experiment
 from ray_hpo.journal.journal import Journal
 from ray_hpo.messages import Checkpoint, Job, Message, Saved
-from ray_hpo.trial import Experiment
 from tests.test_controller import MAX_BUDGET, SPACE, Bumpy, Smooth
 
 EPOCHS = 12

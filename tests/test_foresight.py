@@ -48,11 +48,11 @@ SPACE = as_space({"x": ray_hpo.randint(0, 1000), "n": ray_hpo.randint(0, 1000)})
 class Driver:
     """The part of a controller that matters here."""
 
-    def __init__(self, seconds: float = 0.005) -> None:
+    def __init__(self, seconds: float = 0.005, workers: int = 1) -> None:
         self.strategy = Strategy(Fifo(searcher=Counting(seconds)), Problem(SPACE, Fidelity.of(9), seed=1))
         self.records: list[Record] = []
         self.tell(Limit(None))
-        self.foresight = Foresight(self.strategy, self.records)
+        self.foresight = Foresight(self.strategy, self.records, lambda: workers)
 
     def tell(self, record: Record) -> None:
         self.strategy.apply(record)
@@ -133,6 +133,35 @@ def test_a_long_job_is_followed_by_one_that_knows_all_results(driver: Driver) ->
     assert 0 < driver.foresight.timeout < 0.1
     assert driver.start().config["x"] == 2
     assert driver.foresight.timeout == float("inf")
+
+
+def test_short_jobs_find_a_queue_as_long_as_there_are_workers() -> None:
+    driver = Driver(workers=4)
+    driver.warm_up()
+    for _ in range(3):
+        driver.foresight.job_took(0.05)
+        driver.start()
+        until(lambda: driver.foresight.ready == 4)
+        first = driver.strategy.history.proposed
+        for _ in range(4):  # all are free at once
+            action = driver.ask()
+            assert action is not None and action.config["n"] == action.trial
+            driver.tell(action)
+        for trial in range(first, first + 4):
+            driver.tell(Reached(trial, 9.0, 0.5))
+    last = driver.start()
+    assert last.config["x"] > 0  # what comes after knows results
+    driver.foresight.close()
+
+
+def test_for_long_jobs_there_is_no_queue() -> None:
+    driver = Driver(workers=4)
+    driver.warm_up()
+    driver.foresight.job_took(3600.0)
+    for _ in range(4):
+        driver.start()
+        until(lambda: driver.foresight.ready == 1)
+    driver.foresight.close()
 
 
 def test_an_error_in_the_thread_arrives(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:

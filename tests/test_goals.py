@@ -19,10 +19,10 @@ from strategies.space_builder import as_space
 
 from ray_hpo import InvalidInput, MetricMissing, RayHpoError, Result, load, report, resume, tune_run
 from ray_hpo.cli.main import main
+from ray_hpo.experiment import Experiment
 from ray_hpo.goals import Constraint, Goals
 from ray_hpo.progress import LineProgress, Outlook, View
 from ray_hpo.simulation import simulate
-from ray_hpo.trial import Experiment
 from tests.strategies.world import hash01
 
 SPACE = {"x": uniform(0.0, 1.0), "y": uniform(0.0, 1.0)}

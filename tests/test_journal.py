@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from ray_hpo.errors import ExperimentLocked, JournalError
+from ray_hpo.experiment import Experiment
 from ray_hpo.journal import Event, Journal, Lock, read_experiment, read_reports, read_spec
 from ray_hpo.journal.lock import is_held
 from ray_hpo.reports import Reports
-from ray_hpo.trial import Experiment
 
 START = {"config": {"x": 1}, "until": 3.0, "bracket": 0, "reason": "new"}
 

@@ -13,7 +13,7 @@ from hypothesis import given, strategies as st
 from ray_hpo.journal import Event, Journal, read_reports
 from ray_hpo.messages import Checkpoint, Ended, Message, Saved
 from ray_hpo.reports import Reports, Row, in_batches, rows_of
-from ray_hpo.worker.outbox import Outbox
+from ray_hpo.worker.outbox import Bell, Outbox
 
 METRICS = st.dictionaries(
     st.sampled_from(["loss", "acc", "note", "nested"]),
@@ -48,31 +48,38 @@ def test_what_is_known_is_cut_off(rows: list[Row], known: int) -> None:
 
 
 def test_a_window_holds_what_comes_in_it_and_a_last_message_ends_it() -> None:
-    outbox = Outbox(5)
+    bell = Bell()
+    outbox = Outbox(5, bell)
     for step in range(3):
         outbox.report(float(step), {"loss": 0.5})
     outbox.put(Saved(5, Checkpoint("path", 2.0)))
     outbox.report(3.0, {"loss": 0.25})
-    outbox.put_last(Ended(5))
-    first, saved, second, ended = outbox.take(window=3600.0)
+    outbox.put(Ended(5))
+    bell.ring_out()
+    bell.wait(window=3600.0)
+    first, saved, second, ended = outbox.take()
     assert isinstance(first, Reports) and isinstance(second, Reports)
     assert (first.count, first.step, second.count, second.step) == (3, 2.0, 1, 3.0)
     assert (saved, ended) == (Saved(5, Checkpoint("path", 2.0)), Ended(5))
-    assert outbox.take(window=0.0, timeout=0.0) == []
+    bell.wait(window=0.0, timeout=0.0)
+    assert outbox.take() == []
 
 
 def test_nothing_is_lost_between_a_trainable_and_its_runner() -> None:
-    outbox, count = Outbox(0), 50_000
+    bell, count = Bell(), 50_000
+    outbox = Outbox(0, bell)
     writer = threading.Thread(
         target=lambda: [
             *(outbox.report(float(step), {"loss": step}) for step in range(count)),
-            outbox.put_last(Ended(0)),
+            outbox.put(Ended(0)),
+            bell.ring_out(),
         ]
     )
     writer.start()
     messages: list[Message] = []
     while not (messages and isinstance(messages[-1], Ended)):
-        messages += outbox.take(window=0.001)
+        bell.wait(window=0.001)
+        messages += outbox.take()
     writer.join()
     assert [row[0] for row in unpacked(messages)] == list(range(count))
 

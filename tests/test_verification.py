@@ -25,13 +25,14 @@ from ray_hpo import Result, get_context, load, report, resume, tune_run
 from ray_hpo.cli.main import main
 from ray_hpo.drive import Limits, create, drive
 from ray_hpo.executors.simulated import SimulatedExecutor
+from ray_hpo.experiment import Experiment
 from ray_hpo.journal import read_reports
 from ray_hpo.journal.journal import Journal
 from ray_hpo.messages import Job
 from ray_hpo.seeds import derived_seed
 from ray_hpo.simulation import simulate
 from ray_hpo.spec import Spec
-from ray_hpo.trial import Experiment, Trial
+from ray_hpo.trial import Trial
 from ray_hpo.verification import next_verification, verified_configs
 
 CONFIGS = 8

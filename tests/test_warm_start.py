@@ -14,8 +14,8 @@ import pytest
 
 from ray_hpo import InvalidInput, Result, choice, load, report, resume, tune_run, uniform
 from ray_hpo.cli.main import main
+from ray_hpo.experiment import Experiment
 from ray_hpo.simulation import simulate
-from ray_hpo.trial import Experiment
 
 SPACE = {"x": uniform(0.0, 1.0), "kind": choice(["a", "b", "c"])}
 CHANGED = {"x": uniform(0.3, 1.0), "kind": choice(["a", "b"]), "z": uniform(0.0, 1.0)}

@@ -7,7 +7,7 @@ from typing import Any
 from strategies.domains import uniform
 
 from ray_hpo import simulate
-from ray_hpo.trial import Experiment
+from ray_hpo.experiment import Experiment
 
 
 class Task:

@@ -8,11 +8,13 @@
 Prints mean normalised regret along the budget with 95 % bootstrap intervals at the end, mean rank, and how many times
 sooner each method is where another one ends; overall and for each family.
 
-Times sooner than another method: on each task, 1/f, where f is the first of the fractions of the budget that the table
-shows at which the method's mean regret over seeds has come down to what the other one ends with. Nothing is
-interpolated; a method that never gets there counts as 0. The figure is the median over tasks. Shown are random search
-and the method with the lowest mean regret at the end that is not ours (a peer, or a curve from a file), or the one of
---sooner-than.
+Times sooner than another method: on each task, 1/f, where f is the first share of the budget at which the method's mean
+regret over seeds has come down to what the other one ends with; a method that never gets there counts as 0. The figure
+is the median over tasks. Of what was run here each change of the incumbent counts when it comes; curves from files are
+known at the ten points only. Shown are random search and the method with the lowest mean regret at the end that is not
+ours (a peer, or a curve from a file), or the one of --sooner-than.
+
+Only seeds that all methods have are counted; with --own-seeds, of each method all that there are.
 
 Peers (--peers) are other packages' own code behind `peers/`, under the same clock and rules: 8 asynchronous workers,
 training that goes on where it stopped or is paid anew, the value at the end of each training and nothing else. One
@@ -67,13 +69,13 @@ def main() -> None:
     if args.json:
         args.json.write_text(json.dumps([one.to_json() for one in runs], indent=1))
     try:
-        print_tables(runs, references, known_best, args.setting, args.sooner_than)
+        print_tables(runs, references, known_best, args.setting, args.sooner_than, args.own_seeds)
     except (NoCommonRuns, InvalidInput) as error:
         raise SystemExit(str(error)) from error
     if args.plot:
         from benchmarks.compare.plot import write_plot
 
-        write_plot(args.plot, runs, references, known_best, args.setting)
+        write_plot(args.plot, runs, references, known_best, args.setting, args.own_seeds)
 
 
 def _parse() -> argparse.Namespace:
@@ -92,6 +94,7 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--curves", type=Path, nargs="*", default=[], help="files with curves of other methods")
     parser.add_argument("--sooner-than", metavar="METHOD", help="the method that 'x other' is about")
+    parser.add_argument("--own-seeds", action="store_true", help="count all seeds of each method, not the common ones")
     parser.add_argument("--json", type=Path, help="write all runs here")
     parser.add_argument("--plot", type=Path, help="write anytime curves here, as HTML")
     args = parser.parse_args()

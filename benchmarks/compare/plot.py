@@ -15,9 +15,14 @@ COLORS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#8c
 
 
 def write_plot(
-    file: Path, runs: Sequence[Run], references: Mapping[str, Reference], best: Mapping[str, float], setting: str
+    file: Path,
+    runs: Sequence[Run],
+    references: Mapping[str, Reference],
+    best: Mapping[str, float],
+    setting: str,
+    own_seeds: bool = False,
 ) -> None:
-    """Write the page to `file`."""
+    """Write the page to `file`. own_seeds: see `score`."""
     try:
         from plotly.graph_objects import Figure, Scatter
         from plotly.subplots import make_subplots
@@ -30,7 +35,7 @@ def write_plot(
     found = {}
     for title, part in groups.items():
         with suppress(NoCommonRuns):
-            found[title] = score(part, references, best, setting)
+            found[title] = score(part, references, best, setting, own_seeds)
     columns = min(3, len(found))
     figure: Figure = make_subplots(-(-len(found) // columns), columns, subplot_titles=list(found))
     colors: dict[str, str] = {}

@@ -11,7 +11,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -44,7 +44,9 @@ def points(setting: str) -> list[float]:
 
 @dataclass(frozen=True)
 class Run:
-    """curve: the score at each point of the setting's grid; None while there is no incumbent."""
+    """curve: the score at each point of the setting's grid; None while there is no incumbent.
+    steps: (share of the whole budget, score from then on) at each change of it; empty where only the curve is known.
+    """
 
     task: str
     method: str
@@ -53,6 +55,7 @@ class Run:
     curve: list[float | None]
     ask_median_s: float
     best_seen: float  # the best full-fidelity value of any incumbent
+    steps: list[tuple[float, float]] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -109,9 +112,12 @@ class Watched(SimulatedExecutor):
         seen = min((y for _, y in self.trace), default=math.inf)
         if setting == "A":
             curve = [self.at(self._task.time_budget * fraction) for fraction in FRACTIONS]
+            steps = [(when / self._task.time_budget, y) for when, y in self.trace]
         else:
             curve = [min(self.values[:count], default=None) for count in COUNTS]
-        return Run(self._task.name, method, setting, seed, curve, float(np.median(seconds or [0.0])), seen)
+            bests = np.minimum.accumulate(self.values)
+            steps = [((k + 1) / COUNTS[-1], float(bests[k])) for k in np.unique(bests, return_index=True)[1][::-1]]
+        return Run(self._task.name, method, setting, seed, curve, float(np.median(seconds or [0.0])), seen, steps)
 
     def at(self, when: float) -> float | None:
         """The incumbent's value at simulated time `when`."""

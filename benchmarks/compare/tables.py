@@ -20,9 +20,11 @@ def print_tables(
     best: Mapping[str, float],
     setting: str,
     sooner_than: str | None,
+    own_seeds: bool = False,
 ) -> None:
     """Print all.
 
+    own_seeds: see `score`.
     sooner_than: the method that the last columns are about, besides random search; None for the best at the end that
     is not ours.
 
@@ -30,7 +32,7 @@ def print_tables(
         NoCommonRuns: no task was run with every method and the same seed.
         InvalidInput: there is no method `sooner_than`.
     """
-    scores = score(runs, references, best, setting)
+    scores = score(runs, references, best, setting, own_seeds)
     other = best_other(scores) if sooner_than is None else _named(scores.methods, sooner_than)
     _print_table("all", scores, runs, setting, other)
     if other is not None:
@@ -41,7 +43,7 @@ def print_tables(
     for family in families if len(families) > 1 else []:
         part = [one for one in runs if one.task.startswith(f"{family}/")]
         try:
-            _print_table(family, score(part, references, best, setting), part, setting, other)
+            _print_table(family, score(part, references, best, setting, own_seeds), part, setting, other)
         except NoCommonRuns as error:
             print(f"\n{family}: {error}")
 
@@ -70,7 +72,7 @@ def _print_table(title: str, scores: Scores, runs: Sequence[Run], setting: str, 
     print(
         " " * width
         + " ".join(f"{point:6.3g}" for point in points(setting))
-        + "    end interval   rank   end  "
+        + "    end interval   rank   end seeds "
         + "".join(f"{head:>9}" for head in heads)
         + "   ask ms"
     )
@@ -82,7 +84,8 @@ def _print_table(title: str, scores: Scores, runs: Sequence[Run], setting: str, 
         print(
             f"{method:{width}s}"
             + " ".join(f"{value:6.3f}" for value in scores.curves[i].mean(axis=0))
-            + f"  [{low[-1]:.3f}, {high[-1]:.3f}] {ranks[i].mean():6.2f} {ranks[i, :, -1].mean():5.2f}  "
+            + f"  [{low[-1]:.3f}, {high[-1]:.3f}] {ranks[i].mean():6.2f} {ranks[i, :, -1].mean():5.2f}"
+            + f" {scores.seeds[i]:5d} "
             + "".join(f"{factor:9.1f}" for factor in sooner)
             + f" {np.mean(asks):8.2f}"
         )

@@ -27,9 +27,10 @@ SLOTS, TRAINING_SLOTS = 8, 4
 ASYNCHRONOUS = ("random", "sobol", "tpe", "kde", "gp", "asha", "asha_stopping", "pasha", "median_stopping", "pbt")
 ALGOS = (*ASYNCHRONOUS, "mobster", "hyperband", "bohb")
 QUICK = ("random", "asha", "mobster", "hyperband")
-# How many trials, and reports a trial, each subject does in a round.
+# How many trials, and reports and milestones a trial, each subject does in a round.
 TRIALS = {"bare_ray": 1000, "ours": 1000, "ray_tune": 8, "ray_tune_reuse": 1000}
 REPORTS = {"bare_ray": 5000, "ours": 5000, "ray_tune": 250, "ray_tune_reuse": 250}
+MILESTONES = {"bare_ray": 100, "ours": 100}
 BUSY = {"bare_ray": ("random",), "ours": ALGOS, "ray_tune": (), "ray_tune_reuse": ("random", "asha_stopping")}
 
 Found = dict[str, dict[str, list[float]]]
@@ -41,7 +42,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the medians there")
     parser.add_argument("--subjects", default=",".join(SUBJECTS))
     parser.add_argument("--rounds", type=int, help="default 3, with --quick 1")
-    parser.add_argument("--parts", default="trials,results,first_result,slots_busy")
+    parser.add_argument("--parts", default="trials,results,milestones,first_result,slots_busy")
     parser.add_argument("--algos", default=",".join(ALGOS), help="whose slots to watch")
     args = parser.parse_args()
     subjects, parts = args.subjects.split(","), args.parts.split(",")
@@ -50,11 +51,8 @@ def main() -> None:
     if "first_result" in parts:
         for _ in range(rounds):
             for subject in subjects:
-                began = time.time()
-                seen = _measure(subject, "first_result")
-                _note(found, subject, "first_result_s", seen["at"] - began)
-                if "return_s" in seen:
-                    _note(found, subject, "return_s", seen["return_s"])
+                for key, value in _measure(subject, "first_result", since=time.time()).items():
+                    _note(found, subject, key, value)
     ray.init(
         "local",
         num_cpus=SLOTS,
@@ -73,6 +71,11 @@ def main() -> None:
             if "results" in parts:
                 seen = _measure(subject, "results", slots=SLOTS, count=REPORTS[subject])
                 _note(found, subject, "results_per_s", seen["results_per_s"])
+        for subject in subjects:
+            if "milestones" in parts and subject in MILESTONES:
+                seen = _measure(subject, "milestones", slots=TRAINING_SLOTS, count=MILESTONES[subject])
+                for key, value in seen.items():
+                    _note(found, subject, key, value)
     if "slots_busy" in parts:
         for subject in subjects:
             algos = [algo for algo in BUSY[subject] if algo in args.algos.split(",")]
@@ -118,7 +121,16 @@ def _medians(values: dict[str, list[float]]) -> dict[str, Any]:
 
 
 def _print(medians: dict[str, dict[str, Any]]) -> None:
-    keys = ("trials_per_s", "controller_ms_per_trial", "results_per_s", "first_result_s", "return_s", "peak_mb")
+    keys = (
+        "trials_per_s",
+        "controller_ms_per_trial",
+        "results_per_s",
+        "milestone_ms",
+        "milestone_p95_ms",
+        "first_result_s",
+        "return_s",
+        "peak_mb",
+    )
     print(f"{'':16}" + "".join(f"{key:>25}" for key in keys))
     for subject, values in medians.items():
         print(f"{subject:16}" + "".join(f"{values[key]:25.4g}" if key in values else f"{'':25}" for key in keys))

@@ -10,7 +10,7 @@ from typing import Any
 
 import ray
 
-from benchmarks.overhead.workload import EPOCHS, Watch, busy, line_up, peak_mb, train_epochs
+from benchmarks.overhead.workload import EPOCH_SECONDS, EPOCHS, Watch, busy, line_up, peak_mb, train_epochs, waited
 
 BATCH = 100  # reports that travel together
 
@@ -26,6 +26,11 @@ class Actor:
     def results(self, count: int) -> Iterator[list[dict[str, float]]]:
         for first in range(0, count, BATCH):
             yield [{"loss": 1.0 / (i + 1), "time": time.time()} for i in range(first, first + BATCH)]
+
+    def epoch(self) -> tuple[float, float]:
+        begin = time.time()
+        time.sleep(EPOCH_SECONDS)
+        return begin, time.time()
 
     def epochs(self, x: float) -> list[dict[str, Any]]:
         reports: list[dict[str, Any]] = []
@@ -74,7 +79,26 @@ def results(folder: Path, slots: int, count: int) -> dict[str, float]:
     return {"results_per_s": seen / (time.time() - began)}
 
 
-def first_result() -> dict[str, float]:
+def milestones(folder: Path, slots: int, count: int) -> dict[str, float]:
+    """From the end of one call to the begin of the next one on the same actor."""
+    actors = _actors(folder, slots)
+    running = {actor.epoch.remote(): actor for actor in actors}
+    left, waits = slots * count, []
+    ended: dict[Any, float] = {}
+    while running:
+        (done,), _rest = ray.wait(list(running), num_returns=1)
+        actor = running.pop(done)
+        begin, end = ray.get(done)
+        if actor in ended:
+            waits.append(begin - ended[actor])
+        ended[actor] = end
+        if left:
+            running[actor.epoch.remote()] = actor
+            left -= 1
+    return waited(waits)
+
+
+def first_result(since: float) -> dict[str, float]:
     """With a Ray of its own."""
     ray.init("local", include_dashboard=False, log_to_driver=False, logging_level="error")
 
@@ -82,7 +106,7 @@ def first_result() -> dict[str, float]:
     def task() -> float:
         return time.time()
 
-    return {"at": ray.get(task.remote())}
+    return {"first_result_s": ray.get(task.remote()) - since}
 
 
 def slots_busy(folder: Path, slots: int, algo: str, count: int) -> dict[str, float]:

@@ -7,7 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import ray_hpo
-from benchmarks.overhead.workload import EPOCHS, Watch, all_up, busy, line_up, peak_mb, train_epochs
+from benchmarks.overhead.workload import (
+    EPOCH_SECONDS,
+    EPOCHS,
+    Watch,
+    all_up,
+    busy,
+    line_up,
+    peak_mb,
+    train_epochs,
+    waited,
+)
 
 SPACE = {"x": ray_hpo.uniform(0.0, 1.0)}
 
@@ -53,7 +63,24 @@ def results(folder: Path, slots: int, count: int) -> dict[str, float]:
     return {"results_per_s": slots * count / (ended - began)}
 
 
-def first_result() -> dict[str, float]:
+def milestones(folder: Path, slots: int, count: int) -> dict[str, float]:
+    """How long a report at a milestone takes, where each is one: until the verdict is there."""
+
+    def train(config: dict[str, Any]) -> None:
+        line_up(folder, slots)
+        waits: list[float] = []
+        for epoch in range(1, count + 1):
+            time.sleep(EPOCH_SECONDS)
+            before = time.perf_counter()
+            ray_hpo.report({"loss": config["x"] / epoch, "waits": waits if epoch == count else []})
+            waits.append(time.perf_counter() - before)
+
+    algo = ray_hpo.MedianStopping(interval=1, min_trials=slots)  # that many others there never are: none is stopped
+    result = _run(folder, train, slots, num_trials=slots, algo=algo, max_budget=count)
+    return waited([wait for trial in result.trials for wait in trial.metrics["waits"]])
+
+
+def first_result(since: float) -> dict[str, float]:
     """With a Ray of its own. Also how long `tune_run` takes to return after the last trial."""
     import tempfile
 
@@ -64,7 +91,7 @@ def first_result() -> dict[str, float]:
         result = _run(Path(folder, "none"), train, 2, num_trials=2)
         returned = time.time()
     return {
-        "at": min(trial.metrics["at"] for trial in result.trials),
+        "first_result_s": min(trial.metrics["at"] for trial in result.trials) - since,
         "return_s": returned - max(trial.begun + trial.seconds for trial in result.trials),
     }
 

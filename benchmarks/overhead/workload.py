@@ -54,6 +54,15 @@ def _share(reports: list[dict[str, Any]], slots: int, since: float, until: float
     return trained / (slots * (until - since))
 
 
+def waited(seconds: list[float]) -> dict[str, float]:
+    """Of waits at milestones, the median and what 95 of 100 take at most."""
+    ordered = sorted(seconds)
+    return {
+        "milestone_ms": 1e3 * ordered[len(ordered) // 2],
+        "milestone_p95_ms": 1e3 * ordered[19 * len(ordered) // 20],
+    }
+
+
 class Watch:
     """Notes the CPU time of this process, all its threads included, over time: the controller runs in it."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ray_hpo.executors.base import POLL_SECONDS
 from ray_hpo.executors.clock import SteadyClock
-from ray_hpo.messages import Crashed, Ended, Job, Message
+from ray_hpo.messages import Job, Message, is_over
 from ray_hpo.worker.runner import TrialRunner
 from ray_hpo.worker.session import Setting
 
@@ -32,7 +32,7 @@ class InlineExecutor:
 
     def launch(self, job: Job) -> None:
         self._trial = job.trial
-        self._runner.start(job)
+        self._runner.start([job])
 
     def proceed(self, trial: int, until: float) -> None:
         self._runner.proceed(until)
@@ -40,6 +40,9 @@ class InlineExecutor:
     def release(self, trial: int) -> None:
         self._runner.release()
         self._trial = None
+
+    def began(self, trial: int) -> float | None:
+        raise NotImplementedError("there is no timeout that would ask")
 
     def kill(self, trial: int) -> None:
         raise NotImplementedError("a thread of this process cannot be killed")
@@ -49,8 +52,8 @@ class InlineExecutor:
         if self._trial is None:
             time.sleep(timeout)
             return []
-        messages = self._runner.next_batch(timeout=timeout)
-        if messages and isinstance(messages[-1], (Ended, Crashed)):
+        messages, _ = self._runner.next_batch(timeout=timeout)
+        if messages and is_over(messages[-1]):
             self._trial = None
         return messages
 

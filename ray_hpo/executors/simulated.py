@@ -62,6 +62,9 @@ class SimulatedExecutor:
     def release(self, trial: int) -> None:
         del self._jobs[trial]
 
+    def began(self, trial: int) -> float | None:
+        return self._jobs[trial].begun
+
     def kill(self, trial: int) -> None:
         raise NotImplementedError("a simulated trial does not hang")
 

@@ -14,6 +14,7 @@ from strategies.actions import Record, record_to_json
 
 from ray_hpo.journal.damage import check, told_if_damaged, told_if_unwritable
 from ray_hpo.journal.schema import FILE, SCHEMA, VERSION, connect
+from ray_hpo.journal.syncing import Syncing
 from ray_hpo.journal.upgrade import upgrade
 from ray_hpo.reports import Reports
 
@@ -35,7 +36,7 @@ class Writer(Protocol):
     """What a controller asks of a journal: see `Journal`."""
 
     @property
-    def synced(self) -> bool: ...
+    def syncs(self) -> int: ...
 
     def event(self, event: Event) -> None: ...
 
@@ -51,8 +52,10 @@ class Writer(Protocol):
 class Journal:
     """Append-only. Nothing may be acted on before the `commit` that holds it.
 
-    What is committed survives the death of any process at once, and that of the machine once it is `synced`: every
-    half second. A disk takes long to say that something is safe, and verdicts would wait for it.
+    What is committed survives the death of any process at once, and that of the machine once the disk has confirmed
+    it: every half second (see syncing.py).
+
+    syncs: how often the disk has confirmed all that had been committed when it was asked.
 
     folder: where the journal lives; None keeps it in memory.
 
@@ -70,13 +73,10 @@ class Journal:
         self._events: list[tuple[float, str, int | None, str]] = []
         self._reports: list[Reports] = []
         (self._seq,) = self._connection.execute("SELECT COALESCE(MAX(seq), 0) FROM events").fetchone()
-        self._synced_at = time.monotonic()
-        self._synced = True
-
-    @property
-    def synced(self) -> bool:
-        """Whether all that is committed is on the disk."""
-        return self._synced
+        self.syncs = 0
+        self._syncing = None if folder is None else Syncing(path)
+        self._synced_at = time.monotonic()  # when the disk was asked last
+        self._has_news = False  # since then
 
     def begin(self, spec: Mapping[str, Any]) -> None:
         """Write the head of a new experiment.
@@ -107,18 +107,26 @@ class Journal:
         """
         if self._events or self._reports:
             self._write()
-        if not self._synced and time.monotonic() - self._synced_at >= SYNC_SECONDS:
-            self.sync()
+        if self._syncing is None:
+            return
+        self.syncs += self._syncing.ended()
+        if self._has_news and self._syncing.idle and time.monotonic() - self._synced_at >= SYNC_SECONDS:
+            self._begin_sync(self._syncing)
 
     def sync(self) -> None:
-        """Have the disk hold all that is committed.
+        """Have the disk hold all that is committed, and wait for it.
 
         Raises:
             JournalError: the disk is full, or gone.
         """
-        with told_if_unwritable():
-            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-        self._synced, self._synced_at = True, time.monotonic()
+        if self._syncing is not None:
+            self._syncing.ended(wait=True)
+            self._begin_sync(self._syncing)
+            self.syncs += self._syncing.ended(wait=True)
+
+    def _begin_sync(self, syncing: Syncing) -> None:
+        self._has_news, self._synced_at = False, time.monotonic()
+        syncing.begin()
 
     def close(self) -> None:
         """Close the file; what was not committed is dropped.
@@ -126,6 +134,8 @@ class Journal:
         Nothing is left beside it, unless somebody reads it just now: a reader of a file in WAL mode would make two
         files that it may not remove.
         """
+        if self._syncing is not None:
+            self._syncing.close()
         with contextlib.suppress(sqlite3.OperationalError):
             self._connection.execute("PRAGMA journal_mode = DELETE").fetchall()
         self._connection.close()
@@ -145,4 +155,4 @@ class Journal:
         self._seq += len(events)
         self._events.clear()
         self._reports.clear()
-        self._synced = False
+        self._has_news = True

@@ -8,11 +8,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from ray_hpo.experiment import Experiment
 from ray_hpo.journal.damage import told_if_damaged
 from ray_hpo.journal.schema import FILE, connect, read_head
 from ray_hpo.journal.upgrade import Batch, batches
 from ray_hpo.reports import rows_of
-from ray_hpo.trial import Experiment
 
 
 def read_spec(folder: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import time
 from typing import Any
 
 from ray_hpo.messages import Job
@@ -14,24 +15,28 @@ from ray_hpo.worker.session import Setting
 class Worker:
     """One trial at a time.
 
-    `run`, `proceed` and `more` answer with the trial's next messages: at once where it is at its milestone or over,
-    else `window` seconds after the first one. Jobs and messages go as bytes, which Ray passes on as they are: to have
-    Ray pickle objects takes a fifth longer than all that a short trial takes.
+    `run`, `proceed` and `more` answer with the trial's next messages: at once where it is at its milestone or all are
+    over, else `window` seconds after the first one. With them go how many jobs are given back, and the seconds since
+    `run`. Jobs and messages go as bytes, which Ray passes on as they are: to have Ray pickle objects takes a fifth
+    longer than all that a short trial takes.
     """
 
     def __init__(self, trainable: Any, setting: Setting) -> None:
         self._runner = TrialRunner(trainable, setting)
+        self._began = 0.0
 
     def ready(self) -> int:
         """Answers when the worker is up: its process id."""
         return os.getpid()
 
     def run(self, order: bytes) -> bytes:
-        """Begin a job, `order` being (job, window); the trial that was at its milestone here, if any, is released."""
+        """Begin jobs, one after another, `order` being (jobs, window); the trial that was at its milestone here, if
+        any, is released."""
         self.release()
-        job: Job
-        job, window = pickle.loads(order)
-        self._runner.start(job)
+        jobs: list[Job]
+        jobs, window = pickle.loads(order)
+        self._began = time.monotonic()
+        self._runner.start(jobs)
         return self.more(window)
 
     def proceed(self, until: float, window: float) -> bytes:
@@ -41,7 +46,9 @@ class Worker:
 
     def more(self, window: float) -> bytes:
         """What comes next of the running trial."""
-        return pickle.dumps(self._runner.next_batch(window), pickle.HIGHEST_PROTOCOL)
+        messages, given_back = self._runner.next_batch(window)
+        answer = messages, given_back, time.monotonic() - self._began
+        return pickle.dumps(answer, pickle.HIGHEST_PROTOCOL)
 
     def release(self) -> None:
         """End the trial at its milestone and free what it holds; if it will not end, end the process."""

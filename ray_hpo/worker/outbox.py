@@ -12,65 +12,62 @@ from ray_hpo.messages import Message
 from ray_hpo.reports import Row, in_batches
 
 
-class Outbox:
-    """One trial's messages, put by its threads and taken by the thread of the runner.
+class Bell:
+    """By which the thread of the trials wakes that of the runner.
 
-    A report costs its trainable no lock: the runner is woken once a window, by the first message in it, and by one
-    after which the trial waits.
+    A report costs its trainable no lock: it rings once a window, for the first message in it.
     """
 
-    def __init__(self, trial: int) -> None:
+    def __init__(self) -> None:
+        self._rings: queue.SimpleQueue[bool] = queue.SimpleQueue()  # True: there is nothing more to wait for
+        self._rung = False  # whether somebody will look at what is there
+
+    def ring(self) -> None:
+        """There is something to take, some time."""
+        if not self._rung:
+            self._rung = True
+            self._rings.put(False)
+
+    def ring_out(self) -> None:
+        """From here on the trial waits, or all are over: the runner is to know at once."""
+        self._rings.put(True)
+
+    def wait(self, window: float, timeout: float | None = None) -> None:
+        """Until `window` seconds after the first ring, or until nothing more is to come; `timeout` seconds at most
+        for the first one.
+
+        What is put into an outbox after this has returned rings again.
+        """
+        with contextlib.suppress(queue.Empty):
+            over = self._rings.get(timeout=timeout)
+            deadline = time.monotonic() + window
+            while not over:
+                over = self._rings.get(timeout=max(0.0, deadline - time.monotonic()))
+        self._rung = False
+
+
+class Outbox:
+    """One trial's messages, put by its threads and taken by the thread of the runner."""
+
+    def __init__(self, trial: int, bell: Bell) -> None:
         self._trial = trial
+        self._bell = bell
         self._items: deque[Row | Message] = deque()
-        self._signals: queue.SimpleQueue[bool] = queue.SimpleQueue()  # True: the trial waits, or is over
-        self._noticed = False  # whether a signal is on its way that will have the items taken
 
     def report(self, step: float, metrics: dict[str, Any]) -> None:
         self._items.append((step, time.time(), metrics))
-        self._signal()
+        self._bell.ring()
 
     def put(self, message: Message) -> None:
-        """Something besides a report; the trial goes on."""
+        """Something besides a report."""
         self._items.append(message)
-        self._signal()
+        self._bell.ring()
 
-    def put_last(self, message: Message) -> None:
-        """After this the trial waits, or is over: the runner is to know at once."""
-        self._items.append(message)
-        self._signals.put(True)
-
-    def take(self, window: float, timeout: float | None = None) -> list[Message]:
-        """The messages of `window` seconds from the first one on, or up to the one after which the trial waits.
-
-        Maybe empty, and so if none comes in `timeout` seconds.
-        """
-        try:
-            over = self._signals.get(timeout=timeout)
-        except queue.Empty:
-            return []
-        deadline = time.monotonic() + window
-        with contextlib.suppress(queue.Empty):
-            while not over:
-                over = self._signals.get(timeout=max(0.0, deadline - time.monotonic()))
-        self._noticed = False  # before the items are taken: what comes from here on gives a new signal
-        return self._batched(self._drained())
-
-    def _signal(self) -> None:
-        if not self._noticed:
-            self._noticed = True
-            self._signals.put(False)
-
-    def _drained(self) -> list[Row | Message]:
-        items: list[Row | Message] = []
-        with contextlib.suppress(IndexError):
-            while True:
-                items.append(self._items.popleft())
-        return items
-
-    def _batched(self, items: list[Row | Message]) -> list[Message]:
+    def take(self) -> list[Message]:
+        """What is there, in order."""
         messages: list[Message] = []
         rows: list[Row] = []  # reports that follow on one another
-        for item in items:
+        for item in self._drained():
             if isinstance(item, tuple):
                 rows.append(item)
                 continue
@@ -78,3 +75,10 @@ class Outbox:
             rows.clear()
             messages.append(item)
         return messages + in_batches(self._trial, rows)
+
+    def _drained(self) -> list[Row | Message]:
+        items: list[Row | Message] = []
+        with contextlib.suppress(IndexError):
+            while True:
+                items.append(self._items.popleft())
+        return items

@@ -1,4 +1,4 @@
-"""Runs one trial after another in this process, in a thread beside the caller's, and hands its messages on."""
+"""Runs one trial after another in this process, in a thread beside the caller's, and hands their messages on."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ import queue
 import sys
 import threading
 import traceback
+from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 from ray_hpo.errors import StorageError
-from ray_hpo.messages import AtMilestone, Cause, Crashed, Ended, Job, Message
+from ray_hpo.messages import Cause, Crashed, Ended, Job, Message
 from ray_hpo.worker import session as sessions
+from ray_hpo.worker.outbox import Bell
 from ray_hpo.worker.output import Output
 from ray_hpo.worker.session import Session, TrialReleased
 from ray_hpo.worker.setting import Setting, open_store
 from ray_hpo.worker.trainables import Body, as_body
 
 WINDOW_SECONDS = 0.05  # reports of one trial that arrive within this travel together
+BEHIND_SECONDS = 0.05  # how long a job may wait behind others of its call, before it is given back
 RELEASE_SECONDS = 30.0  # how long a trainable may take to leave its last report
 
 
@@ -26,36 +30,50 @@ class StuckTrial(RuntimeError):
 
 
 class TrialRunner:
-    """One trial at a time of `trainable`. All run in one thread: starting one takes longer than a short trial."""
+    """Trials of `trainable`, one at a time. All run in one thread: starting one takes longer than a short trial."""
 
     def __init__(self, trainable: Any, setting: Setting) -> None:
         self._body: Body = as_body(trainable)
         self._setting = setting
         self._store = open_store(setting)
         self._output = Output(self._store)
-        self._session: Session | None = None
-        self._begun: queue.SimpleQueue[Session] = queue.SimpleQueue()
-        self._over: queue.SimpleQueue[Session] = queue.SimpleQueue()
+        self._lock = threading.Lock()  # of the next two
+        self._waiting: deque[Job] = deque()
+        self._begun: list[Session] = []  # whose messages have not all been taken; the last one may still train
+        self._bell = Bell()
+        self._busy = False  # whether the thread is at work, or has not been asked since
+        self._begin: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._over: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._loop, name="trial", daemon=True)
         self._thread.start()
 
-    def start(self, job: Job) -> None:
-        """Begin `job`. The trial before it must have been released, or be over."""
+    def start(self, jobs: Sequence[Job]) -> None:
+        """Begin `jobs`, one after the other. The trials before them must have been released, or be over.
+
+        Where there are several, each must be over by itself: at its end, or because it is final.
+        """
         self.release()
-        self._session = Session(job, self._setting, self._store)
-        sessions.enter(self._session)
-        self._begun.put(self._session)
+        self._bell = Bell()
+        self._waiting.extend(jobs)
+        self._busy = True
+        self._begin.put(len(jobs) == 1)
 
     def proceed(self, until: float) -> None:
         """Let the trial at its milestone train on."""
-        assert self._session is not None
-        self._session.proceed(until)
+        self._begun[-1].proceed(until)
 
-    def next_batch(self, window: float = WINDOW_SECONDS, timeout: float | None = None) -> list[Message]:
-        """The running trial's next messages, those of `window` seconds together; maybe none, and none if there is none
-        in `timeout` seconds."""
-        assert self._session is not None
-        return self._session.outbox.take(window, timeout)
+    def next_batch(self, window: float = WINDOW_SECONDS, timeout: float | None = None) -> tuple[list[Message], int]:
+        """The next messages, those of `window` seconds together; maybe none, and none if there is none in `timeout`
+        seconds. And how many of the jobs are given back, the last ones: nobody is to wait for a long one.
+        """
+        if self._waiting:
+            window = timeout = min(window, BEHIND_SECONDS)
+        self._bell.wait(window, timeout)
+        with self._lock:
+            given_back = len(self._waiting)
+            self._waiting.clear()
+            begun, self._begun = self._begun, self._begun[-1:]
+        return [message for session in begun for message in session.outbox.take()], given_back
 
     def release(self) -> None:
         """End the trial, if one is there, and free what it held.
@@ -63,26 +81,45 @@ class TrialRunner:
         Raises:
             StuckTrial: it does not return.
         """
-        session, self._session = self._session, None
-        if session is None:
+        if not self._busy:
             return
-        session.release()
+        with self._lock:
+            self._waiting.clear()
+            begun, self._begun = self._begun, []
+        for session in begun[-1:]:
+            session.release()
+        self._busy = False
         try:
             self._over.get(timeout=RELEASE_SECONDS)
         except queue.Empty:
-            raise StuckTrial(
-                f"trial {session.job.trial} was released and did not return in {RELEASE_SECONDS:.0f} s"
-            ) from None
+            trial = begun[-1].job.trial
+            raise StuckTrial(f"trial {trial} was released and did not return in {RELEASE_SECONDS:.0f} s") from None
         sessions.enter(None)
         _free_memory()
 
     def _loop(self) -> None:
         while True:
-            session = self._begun.get()
-            self._run(session)
-            self._over.put(session)
+            alone = self._begin.get()
+            session = self._next(alone)
+            while session is not None and self._run(session):
+                session = self._next(alone)
+            self._bell.ring_out()
+            self._over.put(None)
 
-    def _run(self, session: Session) -> None:
+    def _next(self, alone: bool) -> Session | None:
+        """The next job, if there is one, begun."""
+        with self._lock:
+            if not self._waiting:
+                return None
+            if self._begun:
+                _free_memory()
+            session = Session(self._waiting.popleft(), self._setting, self._bell, alone, self._store)
+            self._begun.append(session)
+        sessions.enter(session)
+        return session
+
+    def _run(self, session: Session) -> bool:
+        """Run a trial to its end; whether this process is fit for another one."""
         trial = session.job.trial
         try:
             self._store.begin(trial, goes_on=session.job.checkpoint is not None)
@@ -93,18 +130,14 @@ class TrialRunner:
                 self._output.end()
                 self._store.end()
         except TrialReleased:
-            return
+            return True
         except BaseException as error:
             details = getattr(error, "details", "") or _trimmed_traceback(error)  # a command's own words say more
             cause: Cause = "storage" if isinstance(error, StorageError) else "user"
-            session.outbox.put_last(Crashed(trial, cause, _line(error), details))
-        else:
-            session.outbox.put_last(Ended(trial))
-
-
-def is_last(message: Message) -> bool:
-    """Whether nothing follows `message` until the trial is told to go on."""
-    return isinstance(message, (AtMilestone, Ended, Crashed))
+            session.outbox.put(Crashed(trial, cause, _line(error), details, session.seconds))
+            return False
+        session.outbox.put(Ended(trial, session.seconds))
+        return True
 
 
 def _line(error: BaseException) -> str:

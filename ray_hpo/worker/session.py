@@ -14,15 +14,15 @@ import pickle
 import queue
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ray_hpo.messages import AtMilestone, Checkpoint, Job, Notice, Saved
 from ray_hpo.storage import TrialStore
-from ray_hpo.worker.outbox import Outbox
+from ray_hpo.worker.outbox import Bell, Outbox
 from ray_hpo.worker.setting import Setting as Setting, open_store
+from ray_hpo.worker.syncing import syncing
 
 SAVE_SECONDS = 60.0  # how much work a trainable that saves on demand may lose
 
@@ -53,17 +53,24 @@ class Context:
 
 
 class Session:
-    """One trial's link to its runner. store: default: a new one for `setting`."""
+    """One trial's link to its runner.
 
-    def __init__(self, job: Job, setting: Setting, store: TrialStore | None = None) -> None:
+    alone: no other job came with this one.  store: default: a new one for `setting`.
+    """
+
+    def __init__(
+        self, job: Job, setting: Setting, bell: Bell, alone: bool = True, store: TrialStore | None = None
+    ) -> None:
         self.job = job
         self.setting = setting
         self.until = job.until
         self.step = 0.0
-        self.outbox = Outbox(job.trial)
+        self.outbox = Outbox(job.trial, bell)
+        self._bell = bell
+        self._alone = alone
+        self._began = time.monotonic()
         self._store = store or open_store(setting)
         self._saved_at = time.monotonic()
-        self._newest = ""  # path of the last checkpoint
         self._verdict: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._released = False
 
@@ -109,10 +116,10 @@ class Session:
         except OSError as error:
             self._not_saved(self.step, error)
             return
-        self._newest = path
         _not_saving[0] = False
         self.outbox.put(Saved(self.job.trial, Checkpoint(path, self.step)))
-        _syncing().submit(self._sync, path, self.step)
+        at_end = self.step >= self.setting.max_budget
+        syncing().add(self.job.trial, functools.partial(self._sync, path, self.step), at_once=at_end)
 
     @property
     def asked_to_save(self) -> bool:
@@ -129,6 +136,11 @@ class Session:
     def released(self) -> bool:
         """Whether the trial is to end: for trainables that can tell before their next report."""
         return self._released
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it has had its worker, where others had it since the launch."""
+        return None if self._alone else time.monotonic() - self._began
 
     # ---- the runner's side ----
 
@@ -154,7 +166,12 @@ class Session:
         if self.step >= self.until and not last:
             self._store.flush()
         while self.step >= self.until and not last:
-            self.outbox.put_last(AtMilestone(self.job.trial))
+            self.outbox.put(AtMilestone(self.job.trial, self.job.final, self.seconds))
+            if self._alone:
+                self._bell.ring_out()
+            if self.job.final:
+                self._released = True
+                raise TrialReleased
             self._verdict.get()
             if self._released:
                 raise TrialReleased
@@ -171,23 +188,16 @@ class Session:
         return float(metrics[name])
 
     def _sync(self, path: str, step: float) -> None:
-        if path == self._newest:  # else there is a newer one already, and this one is not needed any more
-            try:
-                self._store.sync(path)
-            except OSError as error:
-                self._not_saved(step, error)
+        try:
+            self._store.sync(path)
+        except OSError as error:
+            self._not_saved(step, error)
 
     def _not_saved(self, step: float, error: OSError) -> None:
         if _not_saving[0] and self.setting.remote:
             return  # storage is away for every trial: one word of each worker is enough
         _not_saving[0] = True
         self.outbox.put(Notice(self.job.trial, f"checkpoint at {step:g} could not be written: {error}"))
-
-
-@functools.cache
-def _syncing() -> ThreadPoolExecutor:
-    """The thread that waits for the disk while training goes on: half a second's delay now and then is usual."""
-    return ThreadPoolExecutor(1, "sync")
 
 
 def plain_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:

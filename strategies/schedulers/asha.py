@@ -78,11 +78,20 @@ class Asha(_Asynchronous):
         ladder = self.rungs(fidelity)
         return ladder[ladder.index(rung) + 1]
 
+    def _least(self, table: TrialTable, fidelity: Fidelity, milestone: float) -> int:
+        """From how many results on a rung promotes."""
+        return self.eta
+
+    def _kept(self, table: TrialTable, fidelity: Fidelity, milestone: float) -> int:
+        """How many of the results of a rung are good enough to go on."""
+        arrived = len(table.rung(0, milestone).ranking)
+        return arrived // self.eta if arrived >= self._least(table, fidelity, milestone) else 0
+
     def _promotion(self, table: TrialTable, fidelity: Fidelity) -> Resume | None:
         ladder = self.rungs(fidelity)
         for milestone in reversed(ladder[: self._highest(table, fidelity)]):
             rung = table.rung(0, milestone)
-            if rung.here and rung.rank(rung.here[0][1]) <= len(rung.ranking) // self.eta:
+            if rung.here and rung.rank(rung.here[0][1]) <= self._kept(table, fidelity, milestone):
                 best = rung.here[0][1]
                 return Resume(best, self._above(fidelity, milestone), self._standing(table, fidelity, best))
         return None
@@ -99,11 +108,17 @@ class Asha(_Asynchronous):
                 return Resume(best, self._above(fidelity, milestone), reason)
         return None
 
-    def _standing(self, table: TrialTable, fidelity: Fidelity, trial: int) -> str:
+    def _place(self, table: TrialTable, trial: int) -> str:
         row = table.trials[trial]
         arrived = len(table.rung(row.bracket, row.until).ranking)
-        keep = arrived // self.eta
-        return f"rung {fidelity_text(row.until)}: ranked {table.rank(trial)} of {arrived} so far, top {keep} continue"
+        return f"rung {fidelity_text(row.until)}: ranked {table.rank(trial)} of {arrived} so far"
+
+    def _standing(self, table: TrialTable, fidelity: Fidelity, trial: int) -> str:
+        milestone = table.trials[trial].until
+        least = self._least(table, fidelity, milestone)
+        if len(table.rung(0, milestone).ranking) < least:
+            return f"{self._place(table, trial)}, from {least} on the top {least // self.eta} continue"
+        return f"{self._place(table, trial)}, top {self._kept(table, fidelity, milestone)} continue"
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,12 @@ ANEW_RUNGS = 3  # at most, where each rung is paid in full
 
 @dataclass(frozen=True)
 class AsyncHyperband(Asha):
-    """Asha, and beside it trials that go straight to the full budget.
+    """Asha with patience, and beside it trials that go straight to the full budget.
+
+    Asha promotes the best of the first three, which is mostly luck, though none of its trials comes to `max_budget`
+    before each rung has had as many results as in Hyperband's most aggressive bracket, eta^k where k rungs are above.
+    Here a rung promotes only then: the first that get there are chosen among all of these. It does not wait for what
+    no trial is left to bring.
 
     Where trials resume, the second kind begins once the first has brought a trial to `max_budget`; then it gets
     `share` of the workers, or of the budget if there is but one worker at a time.
@@ -71,6 +76,11 @@ class AsyncHyperband(Asha):
         ladder = self.rungs(fidelity)
         until = ladder[ladder.index(row.until) + 1]
         return Continue(trial, until, f"goes straight to {fidelity_text(ladder[-1])}")
+
+    def _least(self, table: TrialTable, fidelity: Fidelity, milestone: float) -> int:
+        ladder = self.rungs(fidelity)
+        above = len(ladder) - 1 - ladder.index(milestone)
+        return self.eta if table.exhausted else self.eta**above
 
     def _full_is_due(self, table: TrialTable, fidelity: Fidelity) -> bool:
         ladder = self.rungs(fidelity)

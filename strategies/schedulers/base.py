@@ -62,6 +62,11 @@ class Scheduler(ABC):
         return (fidelity.max_budget,)
 
     @property
+    def heeds_results(self) -> bool:
+        """Whether results make a difference to what it starts, or lets go on. If not, work can be handed out ahead."""
+        return self.early_stopping or self.copies or self.searcher.learns
+
+    @property
     def default_trials(self) -> int | None:
         """How many trials without a parent it starts where no limit is given; None: there is no end."""
         return None

@@ -106,12 +106,11 @@ class Pasha(Asha):
         return Memo()
 
     def _standing(self, table: TrialTable, fidelity: Fidelity, trial: int) -> str:
-        standing = super()._standing(table, fidelity, trial)
         ladder, highest = self.rungs(fidelity), self._highest(table, fidelity)
         if table.trials[trial].until != ladder[highest]:
-            return standing
+            return super()._standing(table, fidelity, trial)
         lower, upper = fidelity_text(ladder[highest - 1]), fidelity_text(ladder[highest])
-        return f"{standing.partition(', top')[0]}; higher rungs are closed while {lower} and {upper} rank alike"
+        return f"{self._place(table, trial)}; higher rungs are closed while {lower} and {upper} rank alike"
 
 
 @cache

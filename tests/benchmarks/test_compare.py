@@ -17,7 +17,7 @@ from benchmarks.compare.__main__ import main
 from benchmarks.compare.jobs import Unit, references_of, run_all
 from benchmarks.compare.neutral import load, task_names
 from benchmarks.compare.plot import write_plot
-from benchmarks.compare.runner import FRACTIONS, Run, run
+from benchmarks.compare.runner import COUNTS, FRACTIONS, Run, run
 from benchmarks.compare.scoring import score
 from benchmarks.compare.synthetic import branin, hartmann, synthetic_tasks
 from benchmarks.compare.tables import print_tables
@@ -100,19 +100,44 @@ def test_scores_by_hand() -> None:
     assert (low[-1], high[-1]) == pytest.approx((0.0, 0.4))
 
 
+def test_each_method_over_its_own_seeds() -> None:
+    """b is 0, but for a third seed that a does not have: 0.9."""
+    runs = [one("a", 0, [3.0] * 10), one("b", 0, [0.0] * 10), one("b", 1, [0.0] * 10), one("b", 2, [9.0] * 10)]
+    common, own = (score(runs, {"f/t": Reference(0.0, 10.0, 1.0)}, {}, "A", own_seeds) for own_seeds in (False, True))
+    assert common.curves[:, 0, -1] == pytest.approx([0.3, 0.0])
+    assert own.curves[:, 0, -1] == pytest.approx([0.3, 0.3])
+    assert (common.seeds, own.seeds) == ([1, 1], [1, 3])
+
+
+def test_sooner_counts_the_moment_of_each_change() -> None:
+    """Two seeds come down to 0.2 at 1/10 and 1/5 of the budget: the mean is at 0.5 from 1/5 on."""
+    first, second = one("a", 0, [0.9] * 9 + [0.2]), one("a", 1, [0.9] * 9 + [0.2])
+    first = dataclasses.replace(first, steps=[(0.02, 0.9), (0.1, 0.2)])
+    second = dataclasses.replace(second, steps=[(0.04, 0.9), (0.2, 0.2)])
+    other = [one("b", seed, [0.5] * 10) for seed in (0, 1)]
+    scores = score([first, second, *other], REFERENCES, {}, "A")
+    assert scores.sooner(0, 1) == pytest.approx(5.0)
+    np.testing.assert_allclose(scores.paths[0][0].shares, [0.02, 0.04, 0.1, 0.2])
+    np.testing.assert_allclose(scores.paths[0][0].regrets, [1.2, 0.9, 0.55, 0.2])
+
+
 def test_a_run_keeps_to_its_budget_and_is_repeatable() -> None:
     first, second = (run(hartmann(), "bohb", seed=3) for _ in range(2))
     assert first.curve == second.curve
     assert len(first.curve) == len(FRACTIONS)
     values = [y for y in first.curve if y is not None]
     assert values[-1] <= values[0]
+    ends = [y for share, y in first.steps if share <= FRACTIONS[4]]
+    assert (ends[-1] if ends else None) == first.curve[4]
+    assert first.steps[-1][1] == first.curve[-1]
 
 
 def test_setting_b_takes_the_best_of_60() -> None:
-    curve = run(branin(), "random", seed=0, setting="B").curve
-    assert len(curve) == 4
-    values = [y for y in curve if y is not None]
+    found = run(branin(), "random", seed=0, setting="B")
+    assert len(found.curve) == 4
+    values = [y for y in found.curve if y is not None]
     assert values == sorted(values, reverse=True)
+    assert all(min((y for share, y in found.steps if share <= n / 60)) == found.curve[k] for k, n in enumerate(COUNTS))
 
 
 def flat(method: str, end: float, halfway: float | None = None) -> list[Run]:

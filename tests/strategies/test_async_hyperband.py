@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 from scipy.stats import wilcoxon
 
+from strategies.actions import Continue, Reached, Resume, Start
 from strategies.domains import Domain, uniform
+from strategies.schedulers.async_hyperband import HALVING, AsyncHyperband
+from strategies.searchers.random import Random
 
 from ray_hpo import simulate
 
@@ -37,3 +40,38 @@ def final(algo: str, seed: int) -> float:
 def test_mobster_beats_asha() -> None:
     gain = np.log([final("mobster", seed) / final("asha", seed) for seed in SEEDS])
     assert wilcoxon(gain, alternative="less").pvalue < FALSE_ALARM
+
+
+def test_a_rung_promotes_none_before_a_trial_can_reach_the_top() -> None:
+    """Eta 3 and budgets 1, 3, 9, 27: 27, 9 and 3 results, as in Hyperband's first bracket, then the best third."""
+    algo = AsyncHyperband(searcher=Random())
+    found = simulate(Valley(), algo=algo, metric="loss", max_budget=27, total_budget=8 * 27, workers=4, seed=0)
+    arrived: dict[float, list[float]] = {1.0: [], 3.0: [], 9.0: [], 27.0: []}
+    halved, reached = set(), {}
+    promoted = 0
+    for record in found.records:
+        match record:
+            case Start() if record.bracket == HALVING:
+                halved.add(record.trial)
+            case Reached() if record.trial in halved:
+                arrived[record.fidelity].append(record.value)
+                reached[record.trial] = record.value
+            case Resume() | Continue() if record.trial in halved:
+                there = sorted(arrived[record.until / 3])
+                assert len(there) >= 81 / record.until
+                assert reached[record.trial] <= there[len(there) // 3 - 1]
+                promoted += 1
+            case _:
+                pass
+    assert promoted > 9 + 3 + 1
+    first = found.trials[0]
+    assert first.decisions[1][1] == "pause: rung 1: ranked 1 of 1 so far, from 27 on the top 9 continue"
+
+
+def test_a_rung_does_not_wait_for_trials_that_never_come() -> None:
+    found = simulate(
+        Valley(), algo=AsyncHyperband(searcher=Random()), metric="loss", max_budget=27, num_trials=10, workers=4
+    )
+    budgets = sorted((t.fidelity for t in found.trials), reverse=True)
+    assert budgets[:4] == [27.0, 3.0, 3.0, 1.0]
+    assert len(found.trials) == 10

@@ -11,15 +11,16 @@ import ray
 from ray_hpo.errors import RayHpoError
 from ray_hpo.executors.base import POLL_SECONDS
 from ray_hpo.executors.clock import SteadyClock
+from ray_hpo.executors.ray.backlog import Backlog
 from ray_hpo.executors.ray.cluster import actor_options, capacity, check_possible
 from ray_hpo.executors.ray.worker_handle import WorkerHandle, WorkerLost
-from ray_hpo.messages import Crashed, Ended, Job, Message
+from ray_hpo.messages import Crashed, Job, Message
 from ray_hpo.worker.actor import Worker
 from ray_hpo.worker.session import Setting
 
 MAX_FAILED_STARTS = 5  # with no worker up, before the experiment is given up
 RESIZE_SECONDS = 5.0  # how often the pool is fitted to the nodes that are alive
-WINDOW_SECONDS = (0.05, 0.5)  # the shortest and the longest time that reports wait for others to travel with
+WINDOW_SECONDS = (0.2, 0.5)  # the shortest and the longest time that reports wait for others to travel with
 WINDOW_OF_WORKER = 0.0025  # a window is as long as the pool is large, so that the driver can keep up with all workers
 FEW = 32  # workers of which the first answer is waited for; of more, all answers that are there are taken at once
 
@@ -29,6 +30,7 @@ class RayExecutor:
 
     resources: of one trial, with Ray's names (see ray_hpo/resources.py).
     isolate: give every trial a process of its own, at about 1 s each. After a crash that is done anyhow.
+    ahead: no job depends on what others find, so that they may be taken ahead of their turn.
 
     Raises:
         InvalidInput: no node can ever give `resources`.
@@ -41,6 +43,7 @@ class RayExecutor:
         resources: Mapping[str, float],
         max_concurrent: int | None = None,
         isolate: bool = False,
+        ahead: bool = False,
     ) -> None:
         check_possible(resources)
         self._resources = resources
@@ -54,7 +57,8 @@ class RayExecutor:
         self._workers: list[WorkerHandle] = []
         self._idle: list[WorkerHandle] = []  # the one that was busy last is the first to be busy again
         self._given_back: list[WorkerHandle] = []  # since the last poll
-        self._running: dict[int, WorkerHandle] = {}  # by trial
+        self._running: dict[int, WorkerHandle] = {}  # by trial, those included that a worker has yet to begin
+        self._backlog = Backlog(shares=ahead and not isolate)
         self._answers: dict[Any, WorkerHandle] = {}  # what is waited for
         self._resized = 0.0
         self._failed_starts = 0
@@ -62,7 +66,7 @@ class RayExecutor:
 
     @property
     def free(self) -> int:
-        return len(self._idle)
+        return self._backlog.wanted(len(self._idle), len(self._workers), len(self._running))
 
     @property
     def slots(self) -> int:
@@ -72,10 +76,9 @@ class RayExecutor:
         return self._clock.now()
 
     def launch(self, job: Job) -> None:
-        worker = self._idle.pop()
-        worker.run(job, self._window)
-        self._running[job.trial] = worker
-        self._answers[worker.answer] = worker
+        self._backlog.add(job)
+        if self._backlog.per_call == 1:
+            self._hand_out()
 
     def proceed(self, trial: int, until: float) -> None:
         worker = self._running[trial]
@@ -85,13 +88,19 @@ class RayExecutor:
     def release(self, trial: int) -> None:
         self._give_back(self._running.pop(trial))
 
+    def began(self, trial: int) -> float | None:
+        worker = self._running.get(trial)
+        return worker.since if worker is not None and worker.jobs[0].trial == trial else None
+
     def kill(self, trial: int) -> None:
         worker = self._running[trial]
         self._answers.pop(worker.answer, None)
+        self._backlog.give_back([job for job in worker.jobs if job.trial != trial])
         self._replace(worker)
 
     def poll(self, timeout: float) -> Sequence[Message]:
         timeout = min(timeout, POLL_SECONDS)
+        self._hand_out()
         if time.monotonic() - self._resized > RESIZE_SECONDS:
             self._resize()
         for worker in self._given_back:
@@ -121,26 +130,46 @@ class RayExecutor:
         shortest, longest = WINDOW_SECONDS
         return min(max(shortest, WINDOW_OF_WORKER * len(self._workers)), longest)
 
+    def _hand_out(self) -> None:
+        while self._idle and self._backlog:
+            worker, jobs = self._idle.pop(), self._backlog.take(len(self._workers))
+            worker.run(jobs, self._window, self.now())
+            self._running.update((job.trial, worker) for job in jobs)
+            self._answers[worker.answer] = worker
+
     def _receive(self, worker: WorkerHandle) -> list[Message]:
-        was_up, trial = worker.up, worker.trial
+        was_up = worker.up
         try:
-            messages = worker.receive(self._window)
+            messages, over, given_back, seconds = worker.receive(self._window, self.now())
         except WorkerLost as lost:
             if not was_up:
                 self._failed_start(worker, lost)
                 return []
-            self._replace(worker)
-            return [] if trial is None else [Crashed(trial, lost.cause, str(lost))]
+            return self._lost(worker, lost)
+        if not was_up:
+            self._idle.append(worker)
+            return []
+        if over or given_back:
+            self._backlog.took(seconds, len(over))
+            self._backlog.give_back(given_back)
+            for job in (*over, *given_back):
+                del self._running[job.trial]
         if worker.answer is not None:
             self._answers[worker.answer] = worker
-        elif not was_up:
-            self._idle.append(worker)
-        elif isinstance(messages[-1], Crashed):
+        elif over and isinstance(messages[-1], Crashed):
             self._replace(worker)
-        elif isinstance(messages[-1], Ended):
-            del self._running[messages[-1].trial]
+        elif worker.idle:
             self._give_back(worker)
         return messages
+
+    def _lost(self, worker: WorkerHandle, lost: WorkerLost) -> list[Message]:
+        """Of several jobs nobody knows which one ended the worker, if one did: each is run again, alone."""
+        jobs = worker.jobs
+        self._replace(worker)
+        if len(jobs) > 1:
+            self._backlog.give_back(jobs, alone=True)
+            return []
+        return [Crashed(job.trial, lost.cause, str(lost)) for job in jobs]
 
     def _give_back(self, worker: WorkerHandle) -> None:
         if self._isolate:
@@ -166,8 +195,8 @@ class RayExecutor:
         """Whatever state the process is in, a fresh one takes its place."""
         worker.kill()
         self._workers.remove(worker)
-        if worker.trial is not None:
-            self._running.pop(worker.trial, None)
+        for job in worker.jobs:
+            self._running.pop(job.trial, None)
         self._resize()
 
     def _resize(self) -> None:

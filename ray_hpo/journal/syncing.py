@@ -1,0 +1,46 @@
+"""Has the disk confirm the journal, in a thread: a disk takes long to say that something is safe."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+from ray_hpo.journal.damage import told_if_unwritable
+from ray_hpo.journal.schema import connect
+
+
+class Syncing:
+    """One confirmation at a time of what is committed in the journal at `path`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._thread = ThreadPoolExecutor(1, "journal")
+        self._under_way: Future[None] | None = None
+
+    def begin(self) -> None:
+        """Have all confirmed that is committed by now. None may be under way."""
+        self._under_way = self._thread.submit(self._sync)
+
+    def ended(self, wait: bool = False) -> bool:
+        """Whether the one that was begun last has just ended. wait: until it has.
+
+        Raises:
+            JournalError: the disk is full, or gone.
+        """
+        if self._under_way is None or not (wait or self._under_way.done()):
+            return False
+        under_way, self._under_way = self._under_way, None
+        under_way.result()
+        return True
+
+    @property
+    def idle(self) -> bool:
+        return self._under_way is None
+
+    def close(self) -> None:
+        self._thread.shutdown()
+
+    def _sync(self) -> None:
+        with told_if_unwritable(), closing(connect(self._path, write=True)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
