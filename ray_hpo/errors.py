@@ -32,4 +32,9 @@ class MetricMissing(RayHpoError):
 
 
 class StorageError(RayHpoError, OSError):
-    """Remote storage does not answer, or refuses. An OSError too: for a trial it is what a full disk is."""
+    """Remote storage does not answer, or refuses. An OSError too: for a trial it is what a full disk is.
+
+    again: so it was the last time, and nothing has gone well since.
+    """
+
+    again = False

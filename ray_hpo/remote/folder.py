@@ -46,7 +46,6 @@ class RemoteFolder:
 
     def __init__(self, uri: Uri) -> None:
         self.uri = uri
-        self._root = f"{uri.host}/{uri.path}".strip("/") if uri.scheme in OBJECT_STORES else f"/{uri.path}"
 
     def __truediv__(self, name: str) -> RemoteFolder:
         return RemoteFolder(self.uri / name)
@@ -126,7 +125,7 @@ class RemoteFolder:
             selector = FileSelector(self._at(path), allow_not_found=True, recursive=recursive)
             found = self._fs.get_file_info(selector)
             if not found and self.uri.scheme in OBJECT_STORES:  # an empty folder, or a bucket that is gone
-                bucket = self._fs.get_file_info(self.uri.host)
+                bucket = self._fs.get_file_info(self._root.partition("/")[0])
                 if bucket.type == FileType.NotFound:
                     raise StorageError(f"{self.uri.bare}: {_no_bucket(self.uri)}")
         start = len(self._root) + 1
@@ -142,6 +141,14 @@ class RemoteFolder:
 
     @property
     def _fs(self) -> FileSystem:
+        return self._opened[0]
+
+    @functools.cached_property
+    def _root(self) -> str:
+        return f"{self._opened[1]}/{self.uri.path}".rstrip("/")
+
+    @property
+    def _opened(self) -> tuple[FileSystem, str]:
         return _open(self.uri.scheme, self.uri.host, self.uri.told_endpoint().query)
 
     @contextmanager
@@ -183,13 +190,13 @@ class _Told(io.RawIOBase):
 
 
 @functools.lru_cache(maxsize=16)
-def _open(scheme: str, host: str, query: str) -> FileSystem:
-    """The file system, one a process: opening one takes as long as a few requests."""
+def _open(scheme: str, host: str, query: str) -> tuple[FileSystem, str]:
+    """The file system, and what it calls its top: the bucket. One a process: opening it takes a few requests."""
     from pyarrow import fs
 
     if scheme != "s3":
-        system, _ = fs.FileSystem.from_uri(f"{scheme}://{host}/{query and '?'}{query}")
-        return system
+        system, top = fs.FileSystem.from_uri(f"{scheme}://{host}/{query and '?'}{query}")
+        return system, top.rstrip("/")
     options: dict[str, Any] = Uri(scheme, host, "", query).options
     for name in ("anonymous", "allow_bucket_creation", "force_virtual_addressing"):
         if name in options:
@@ -200,7 +207,7 @@ def _open(scheme: str, host: str, query: str) -> FileSystem:
             options["scheme"] = prefix
     elif "region" not in options:
         options["region"] = fs.resolve_s3_region(host)
-    return fs.S3FileSystem(
+    system = fs.S3FileSystem(
         **options,
         connect_timeout=CONNECT_SECONDS,
         request_timeout=SILENT_SECONDS,
@@ -208,6 +215,7 @@ def _open(scheme: str, host: str, query: str) -> FileSystem:
         allow_delayed_open=True,  # a small file is one request
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),
     )
+    return system, host
 
 
 _DENIED = ("ACCESS_DENIED", "SIGNATURE_DOES_NOT_MATCH", "INVALID_ACCESS_KEY_ID")
@@ -230,6 +238,18 @@ def _reason(text: str, uri: Uri) -> str:
 
 def _no_bucket(uri: Uri) -> str:
     return f"there is no bucket {uri.host!r}: create it, or mend the name"
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The file `name` of the storage, in `folder`: whoever wrote it may have called it ../../something.
+
+    Raises:
+        StorageError: it would lie outside.
+    """
+    path = folder / name
+    if name.startswith("/") or ".." in path.relative_to(folder).parts:
+        raise StorageError(f"{name!r} leads out of its folder: it is not fetched")
+    return path
 
 
 def _seconds(time: datetime | None) -> float:

@@ -54,14 +54,15 @@ class Keeper:
         ]
 
     def watch(self, place: Place) -> None:
-        """Keep snapshots of one more journal, of the experiment or one below it; the first is up when this returns.
+        """Keep snapshots of one more journal: that of the experiment, then of those below it.
 
         Raises:
-            StorageError: the storage does not answer.
+            StorageError: the first snapshot of the experiment cannot be sent.
         """
         assert place.uri is not None
         journal = _Journal(place.folder, RemoteFolder(place.uri), self._lease.driver)
-        journal.send()
+        if not self._journals:
+            journal.send()
         self._journals.append(journal)
         for thread in self._threads:
             if thread.ident is None:

@@ -150,7 +150,11 @@ def _number(file: File) -> str:
 def _holder(remote: RemoteFolder, file: File) -> dict[str, object]:
     """What its lease says of a driver; nothing if it is gone."""
     try:
-        holder = json.loads(remote.read(file.path))
+        try:
+            text = remote.read(file.path)
+        except StorageError:  # it was renewed, or deleted, in the middle of that
+            text = remote.read(file.path)
+        holder = json.loads(text)
     except (FileNotFoundError, ValueError):
         return {}
     return holder if isinstance(holder, dict) else {}

@@ -19,7 +19,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from ray_hpo.errors import JournalError
+from ray_hpo.errors import JournalError, StorageError
 from ray_hpo.journal.damage import told_if_unwritable
 from ray_hpo.journal.schema import FILE
 from ray_hpo.remote.folder import File, RemoteFolder
@@ -93,19 +93,18 @@ def fetch(remote: RemoteFolder, target: Path) -> Snapshot | None:
         JournalError: there are some, and none is whole.
         StorageError: the storage does not answer.
     """
-    for _ in range(LOOKS):
-        found, gone = listed(remote), False
-        for snapshot in reversed(found):
-            try:
+    for look in range(1, LOOKS + 1):
+        found = listed(remote)
+        try:
+            for snapshot in reversed(found):
                 if _fetched(remote, snapshot, target):
                     return snapshot
-            except FileNotFoundError:  # newer ones have taken its place
-                gone = True
-                break
-        if not found:
-            return None
-        if not gone:
             break
+        except (FileNotFoundError, StorageError):  # a newer one took its place, in the middle of that maybe
+            if look == LOOKS:
+                raise
+    if not found:
+        return None
     raise JournalError(f"{remote.uri.bare}/{FOLDER} holds no snapshot that is whole: put back a copy of it")
 
 

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from ray_hpo.errors import StorageError
 from ray_hpo.remote.attempt import Attempt
-from ray_hpo.remote.folder import RemoteFolder
+from ray_hpo.remote.folder import RemoteFolder, inside
 from ray_hpo.storage import DICT_FILE, SAVE_NOW, checked_folder, pickle_to
 
 FOLDER_MARK = ".ray_hpo_folder"
@@ -38,13 +38,16 @@ def trial_path(trial: int) -> str:
 class RemoteStore:
     """What `CheckpointStore` is for folders, for the experiment in `remote`.
 
-    downloads: where folders are put that are loaded; default: beside the files of the trial, with which they go.
+    downloads: where folders are put that are loaded; default: beside the files of the trial, with which they go. With
+    it this is for people, who do not wait for storage as trials do.
     """
 
     def __init__(self, remote: RemoteFolder, downloads: Path | None = None) -> None:
         self._remote = remote
         self._downloads = downloads
+        self._patience = LOAD_SECONDS if downloads is None else 0.0
         self._attempt: Attempt | None = None
+        self._away = False  # whether the last checkpoint could not be saved
         self._away_until = 0.0  # training must not wait for storage all the time
 
     # ---- checkpoints ----
@@ -57,22 +60,28 @@ class RemoteStore:
         """
         path = f"{trial_path(trial)}/checkpoint_{step:g}-{uuid.uuid4().hex[:8]}"
         began = time.monotonic()
-        if began < self._away_until:
-            raise StorageError("storage did not answer a moment ago")
         try:
-            if isinstance(checkpoint, Mapping):
-                pickle_to(lambda: self._remote.writing(f"{path}/{DICT_FILE}"), dict(checkpoint))
-            else:
-                self._upload_folder(Path(checked_folder(checkpoint)), path)
-        except StorageError:  # it would not delete anything now either
+            if began < self._away_until:
+                raise StorageError("storage did not answer a moment ago")
+            self._save(checkpoint, path)
+        except StorageError as error:  # it would not delete anything now either
             took = time.monotonic() - began
-            self._away_until = time.monotonic() + took if took > SLOW_SECONDS else 0.0
+            if took > SLOW_SECONDS:
+                self._away_until = time.monotonic() + took
+            error.again, self._away = self._away, True
             raise
         except BaseException:
             with contextlib.suppress(OSError):
                 self._remote.delete_folder(path)
             raise
+        self._away = False
         return path
+
+    def _save(self, checkpoint: Mapping[str, Any] | str | os.PathLike[str], path: str) -> None:
+        if isinstance(checkpoint, Mapping):
+            pickle_to(lambda: self._remote.writing(f"{path}/{DICT_FILE}"), dict(checkpoint))
+        else:
+            self._upload_folder(Path(checked_folder(checkpoint)), path)
 
     def sync(self, path: str) -> None:
         """What storage has taken it keeps."""
@@ -84,14 +93,15 @@ class RemoteStore:
             StorageError: it did not answer for long.
             pickle.UnpicklingError, EOFError: the checkpoint is gone, or damaged.
         """
-        return patiently(lambda: self._load(path))
+        return patiently(lambda: self._load(path), self._patience)
 
     def delete(self, path: str) -> None:
         self._remote.delete_folder(path)
 
     def sweep(self, keep: Iterable[str]) -> None:
-        for path in self.unneeded(keep):
-            self.delete(path)
+        with contextlib.suppress(StorageError):  # the next session does it
+            for path in self.unneeded(keep):
+                self.delete(path)
 
     def unneeded(self, keep: Iterable[str]) -> list[str]:
         """Paths of the checkpoints that a crash left behind: all that are not in `keep`."""
@@ -119,11 +129,11 @@ class RemoteStore:
         parent = (
             self._downloads or (self._attempt and self._attempt.folder) or Path(tempfile.mkdtemp(prefix="ray_hpo-"))
         )
-        target = parent / ".restored" / path.rpartition("/")[2]
+        target = inside(parent / ".restored", path.rpartition("/")[2])
         target.mkdir(parents=True, exist_ok=True)
         names.remove(f"{path}/{FOLDER_MARK}")
         with ThreadPoolExecutor(AT_A_TIME, "download") as pool:
-            list(pool.map(lambda name: self._remote.download(name, target / name[len(path) + 1 :]), names))
+            list(pool.map(lambda name: self._remote.download(name, inside(target, name[len(path) + 1 :])), names))
         return target
 
     # ---- the files of the trial that runs here ----
@@ -133,7 +143,7 @@ class RemoteStore:
         if self._attempt is None:
             self.begin(trial, goes_on=False)
         assert self._attempt is not None
-        return patiently(self._attempt.ready)
+        return patiently(self._attempt.ready, self._patience)
 
     def begin(self, trial: int, goes_on: bool) -> None:
         self.end()
@@ -152,15 +162,16 @@ class RemoteStore:
         self._remote.write(SAVE_NOW, b"")
 
     def forget_asking(self) -> None:
-        if self._remote.exists(SAVE_NOW):
-            self._remote.delete(SAVE_NOW)
+        with contextlib.suppress(StorageError):
+            if self._remote.exists(SAVE_NOW):
+                self._remote.delete(SAVE_NOW)
 
     @property
     def asked_to_save(self) -> bool:
         return self._attempt is not None and self._attempt.asked_to_save
 
 
-def patiently(do: Callable[[], T], seconds: float = LOAD_SECONDS) -> T:
+def patiently(do: Callable[[], T], seconds: float) -> T:
     """`do`, again while the storage does not answer.
 
     Raises:

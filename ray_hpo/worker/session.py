@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ray_hpo.errors import StorageError
 from ray_hpo.messages import AtMilestone, Checkpoint, Job, Notice, Saved
 from ray_hpo.storage import TrialStore
 from ray_hpo.worker.outbox import Bell, Outbox
@@ -116,7 +117,6 @@ class Session:
         except OSError as error:
             self._not_saved(self.step, error)
             return
-        _not_saving[0] = False
         self.outbox.put(Saved(self.job.trial, Checkpoint(path, self.step)))
         at_end = self.step >= self.setting.max_budget
         syncing().add(self.job.trial, functools.partial(self._sync, path, self.step), at_once=at_end)
@@ -194,9 +194,8 @@ class Session:
             self._not_saved(step, error)
 
     def _not_saved(self, step: float, error: OSError) -> None:
-        if _not_saving[0] and self.setting.remote:
+        if isinstance(error, StorageError) and error.again:
             return  # storage is away for every trial: one word of each worker is enough
-        _not_saving[0] = True
         self.outbox.put(Notice(self.job.trial, f"checkpoint at {step:g} could not be written: {error}"))
 
 
@@ -232,9 +231,6 @@ def _plain(name: str, value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(name, inner) for inner in value]
     raise TypeError(f"metric {name!r} must be a number or another JSON value; got {type(value).__name__}")
-
-
-_not_saving = [False]  # whether the last checkpoint of this process could not be written
 
 
 # One trial at a time in a process; threads that the trainable starts see it as well.

@@ -15,7 +15,7 @@ from tests.ray import driver
 
 def hurry() -> None:
     keeper.SNAPSHOT_SECONDS, keeper.SHARE = 0.2, 0.0
-    keeper.RENEW_SECONDS, lease.DEAD_SECONDS, lease.LOOK_SECONDS = 0.5, 4.0, 0.2
+    keeper.RENEW_SECONDS, lease.DEAD_SECONDS, lease.LOOK_SECONDS = 0.5, 8.0, 0.2
 
 
 def main() -> None:

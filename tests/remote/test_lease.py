@@ -100,7 +100,7 @@ def test_of_three_at_once_at_most_one_goes_on(remote: RemoteFolder) -> None:
         threads = [threading.Thread(target=begin, args=(machine,)) for machine in range(3)]
         for thread in threads:
             thread.start()
-        wait_until(lambda held=held, refused=refused: len(held) + len(refused) == 3, 15.0, "what becomes of each")
+        wait_until(lambda held=held, refused=refused: len(held) + len(refused) == 3, what="what becomes of each")
         assert len(held) <= 1
         over.set()
         for thread in threads:

@@ -11,7 +11,7 @@ import ray_hpo
 from benchmarks.chaos.waiting import wait_until
 from ray_hpo.journal import read_experiment, read_reports, read_spec
 from ray_hpo.journal.schema import FILE
-from ray_hpo.remote import folder as folders, keeper, store
+from ray_hpo.remote import folder as folders, keeper
 from ray_hpo.remote.folder import RemoteFolder
 from ray_hpo.remote.snapshots import fetch, listed
 from ray_hpo.remote.store import RemoteStore
@@ -175,7 +175,6 @@ def test_storage_that_is_away_at_the_end_costs_nothing(
         first = run(s3.uri(), Cut(last, s3.away))
     assert first.experiment.counts() == reference.experiment.counts()
     s3.rule = None
-    assert len(ray_hpo.load(first.path).trials) == len(first.trials)
     result = resume(first.path)
     assert outcome(result) == outcome(first)
     on_a_new_machine()
@@ -192,9 +191,9 @@ def test_a_trial_waits_for_its_checkpoint(s3: S3, monkeypatch: pytest.MonkeyPatc
     loading = RemoteStore(remote_of(first))
     assert loading.load(trial.checkpoint.path) == {"epoch": EPOCHS}
     s3.rule = lambda method, path: "403"
-    monkeypatch.setattr(store, "LOAD_SECONDS", 0.0)
+    monkeypatch.setattr(loading, "_patience", 0.0)
     with pytest.raises(ray_hpo.StorageError, match="access is denied"):
-        store.patiently(lambda: loading._load(trial.checkpoint.path), 0.0)
+        loading.load(trial.checkpoint.path)
 
 
 def test_a_hung_storage_is_given_up(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
