@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from ray_hpo.errors import ExperimentLocked, RayHpoError
+from ray_hpo.errors import ExperimentLocked
 from ray_hpo.journal.schema import FILE
 from ray_hpo.place import Place
 from ray_hpo.remote.folder import RemoteFolder
@@ -45,7 +45,9 @@ class Keeper:
         self.lost: ExperimentLocked | None = None
         self._journals: list[_Journal] = []
         self._unneeded: deque[Callable[[], None]] = deque()
-        self._away = ""  # why the storage cannot be used now
+        self._failing: dict[str, str] = {}  # what cannot be done now, and why
+        self._telling = threading.Lock()
+        self._all_sent = False
         self._closing = threading.Event()
         self._given_up = threading.Event()
         self._threads = [
@@ -81,11 +83,11 @@ class Keeper:
             thread.join(max(0.0, give_up - time.monotonic()))
         if self.lost is not None:
             return str(self.lost)
-        if any(thread.is_alive() for thread in started):
-            self._given_up.set()
-            return self._away or "it takes too long"
         if not started:
             self._attempt(self._lease.release)
+        elif not self._all_sent:
+            self._given_up.set()
+            return next(iter(self._failing.values()), "it takes too long")
         return ""
 
     # ---- threads ----
@@ -104,7 +106,9 @@ class Keeper:
             closing = self._closing.wait(pause)
             began = time.monotonic()
             if self._attempt(self._send):
-                if closing and self._attempt(self._lease.release):
+                if closing:
+                    self._all_sent = True
+                    self._attempt(self._lease.release)  # else it is outlived
                     return
                 pause, retry = max(SNAPSHOT_SECONDS, SHARE * (time.monotonic() - began)), RETRY_SECONDS[0]
             else:
@@ -126,21 +130,23 @@ class Keeper:
             raise
 
     def _attempt(self, do: Callable[[], None]) -> bool:
-        """Whether it worked; what is wrong is told once."""
+        """Whether it worked; what is wrong is told once, until nothing is."""
         try:
             do()
         except ExperimentLocked as error:
             self.lost = error
             self.on_lost("taken over by another driver")
             return False
-        except (OSError, RayHpoError) as error:
-            if not self._away:
-                self._tell(f"storage is away ({error}); the sweep goes on, its journal is in {self._place.folder}")
-            self._away = str(error)
+        except Exception as error:  # whatever it is, the next attempt may work; a thread that ended would not try
+            with self._telling:
+                if not self._failing:
+                    where = f"the sweep goes on, its journal is in {self._place.folder}"
+                    self._tell(f"storage is not up to date ({error}); {where}")
+                self._failing[do.__name__] = str(error)
             return False
-        if self._away:
-            self._away = ""
-            self._tell("storage is back")
+        with self._telling:
+            if self._failing.pop(do.__name__, "") and not self._failing:
+                self._tell("storage is up to date again")
         return True
 
 

@@ -164,6 +164,20 @@ def test_a_killed_worker_s_output_is_sent_by_the_next(remote: RemoteFolder, own_
     assert list(own_scratch.iterdir()) == []
 
 
+def test_the_end_of_a_session_is_told_to_trials(remote: RemoteFolder) -> None:
+    store, driver = RemoteStore(remote), RemoteStore(remote)
+    store.begin(0, goes_on=False)
+    store.trial_folder(0)
+    assert not store.asked_to_save
+    driver.ask_to_save()
+    wait_until(lambda: store.asked_to_save, what="that the trial knows")
+    driver.forget_asking()
+    store.begin(0, goes_on=False)
+    store.trial_folder(0)
+    assert not store.asked_to_save and remote.files() == []
+    store.end()
+
+
 def test_a_part_that_is_sent_again_is_read_once(remote: RemoteFolder) -> None:
     for stamp, offset, text in [("1-a", 0, "one "), ("1-a", 4, "two "), ("1-a", 6, "o three\n"), ("2-b", 0, "four\n")]:
         remote.write(f"trials/00000/output.log/{stamp}-{offset:012d}", text.encode())

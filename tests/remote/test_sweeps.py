@@ -145,7 +145,7 @@ def test_the_sweep_goes_on_while_the_bucket_is_away(
         return "".join(said)
 
     def come_back() -> None:  # before any trial needs a checkpoint
-        wait_until(lambda: "storage is away" in text(), what="the word that it is away")
+        wait_until(lambda: "storage is not up to date" in text(), what="the word that it is away")
         s3.rule = None
 
     trained = Cut(9, come_back)
@@ -156,7 +156,7 @@ def test_the_sweep_goes_on_while_the_bucket_is_away(
         trained(config)
 
     result = run(s3.uri(), trainable, progress=True)
-    assert text().count("storage is away") == 1 == text().count("storage is back")
+    assert text().count("storage is not up to date") == 1 == text().count("storage is up to date again")
     assert f"there is no bucket {s3.bucket!r}: create it, or mend the name); the sweep goes on" in text()
     assert f"its journal is in {live_folder(result.path)}" in text()
     assert [trial[:2] for trial in outcome(result)] == [trial[:2] for trial in outcome(reference)]
