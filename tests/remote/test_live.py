@@ -9,21 +9,30 @@ import pytest
 
 import ray_hpo
 from ray_hpo.journal.schema import FILE
-from ray_hpo.remote import live
+from ray_hpo.remote import keeper, live
 from ray_hpo.remote.folder import RemoteFolder
 from ray_hpo.remote.snapshots import listed
+from ray_hpo.remote.store import RemoteStore
 from ray_hpo.remote.uri import Uri
 from tests.remote.sweep import Cut, live_folder, outcome, resume, run, terminate
 from tests.s3 import S3
 
 
+@pytest.fixture
+def all_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Snapshots and checkpoints, so that any moment can be gone back to."""
+    monkeypatch.setattr(keeper, "KEPT", 10**6)
+    monkeypatch.setattr(RemoteStore, "delete", lambda self, path: None)
+
+
 def forget_newest(path: object) -> None:
-    """As if the newest snapshots had not been sent before the driver died."""
+    """As if only the first snapshot had been sent before the driver died."""
     remote = RemoteFolder(Uri.parse(str(path)))
     for snapshot in listed(remote)[1:]:
         remote.delete(snapshot.path)
 
 
+@pytest.mark.usefixtures("all_kept")
 def test_a_live_journal_that_knows_more_is_kept(
     s3: S3, reference: ray_hpo.Result, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -50,6 +59,7 @@ def test_a_live_journal_that_knows_less_gives_way(
     assert result.experiment.records[: len(second.experiment.records)] == second.experiment.records
 
 
+@pytest.mark.usefixtures("all_kept")
 def test_what_only_this_machine_knew_is_set_aside(
     s3: S3, reference: ray_hpo.Result, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
