@@ -14,7 +14,7 @@ install: .venv/.installed
 # and gives the same results with NumPy 2.
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,cmaes,bench,examples,dev]' Pyro4 serpent statsmodels
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,cmaes,cluster,bench,examples,dev]' Pyro4 serpent statsmodels
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps hpbandster==0.7.4 DEHB==0.1.2
 	touch $@
 

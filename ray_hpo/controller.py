@@ -21,6 +21,7 @@ from strategies.actions import (
     Start,
     Stop,
 )
+from strategies.appetite import work_at_hand
 from strategies.strategy import Strategy
 
 from ray_hpo.budget import Budget, duration_text
@@ -36,6 +37,7 @@ from ray_hpo.trial import Trial
 
 SAVING_SECONDS = 10.0  # for trials that save when they are asked to, at the end of a session
 HOPELESS = 10  # trials of a session that fail before any report: the trainable is broken, not its configs
+MANY_RECORDS = 50_000  # to look ahead in so many would hold up the loop
 MAX_LOSSES = 5  # workers a trial may lose in all before it counts as failed: it may be what kills them
 
 
@@ -49,6 +51,8 @@ class Controller:
     needed any more.  ask_to_save: has trials that can do so at any time save now; whether there are such.
     max_failures: how often a trial is tried again after an exception.  trial_timeout: seconds without a report after
     which a trial is killed, and has failed; None: never.
+    more_gpu: the share of a GPU to try a trial with again that ran out of its memory, by the share that it had (None:
+    what all have); None: it has failed.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class Controller:
         budget: Budget = Budget(),
         max_failures: int = 0,
         trial_timeout: float | None = None,
+        more_gpu: Callable[[float | None], float | None] = lambda share: None,
         nest: Callable[[dict[str, Any]], dict[str, Any]] = dict,
         seed_of: Callable[[int], int] = lambda trial: trial,
         foresight: Foresight | None = None,
@@ -75,6 +80,7 @@ class Controller:
         self._budget = budget
         self._max_failures = max_failures
         self._hangs = Hangs(trial_timeout)
+        self._more_gpu = more_gpu
         self._nest = nest
         self._seed_of = seed_of
         self._foresight = foresight
@@ -82,6 +88,7 @@ class Controller:
         self._discard = discard
         self._ask_to_save = ask_to_save
         self._relaunch: list[Trial] = []  # running trials that want a worker
+        self._larger: list[Trial] = []  # those of them that want one with a larger share of a GPU
         self._actions: list[Callable[[], None]] = []  # to do after the commit
         self._unneeded: list[str] = []  # paths of checkpoints that are to be deleted
         self._doomed: list[str] = []  # those that were so when the journal was last synced
@@ -99,6 +106,21 @@ class Controller:
     def interrupted(self) -> bool:
         """Whether `run` ended because it was asked to."""
         return bool(self._interrupted)
+
+    def work(self, most: int) -> int:
+        """How many of `most` more workers would have something to do now."""
+        count, known = len(self._relaunch), self._experiment
+        if count >= most or self._finished or self._interrupted:
+            return min(count, most)
+        if len(known.records) > MANY_RECORDS:
+            return most
+        granted = 0.0
+        for action in work_at_hand(self._strategy, known.records):
+            if count == most or self._refusal(action, granted):
+                break
+            granted += self._cost(action)
+            count += 1
+        return count
 
     def run(self) -> str:
         """Run to the end of the strategy or of the budget, or to an interrupt; return which, in words.
@@ -129,7 +151,8 @@ class Controller:
 
     def _save_running(self) -> None:
         """Give trials that run, and can save at any time, a moment to do so."""
-        running = {t.number for t in self._experiment.trials if t.state == "running" and t not in self._relaunch}
+        idle = [*self._relaunch, *self._larger]
+        running = {t.number for t in self._experiment.trials if t.state == "running" and t not in idle}
         if not running or not self._ask_to_save():
             return
         give_up = self._executor.now() + SAVING_SECONDS
@@ -147,11 +170,13 @@ class Controller:
         for number in self._strategy.waiting():
             self._judge(self._experiment.trials[number], holds_worker=False)
         for trial in self._experiment.trials:
-            if trial.state == "running" and trial not in self._relaunch:
-                self._relaunch.append(trial)
+            if trial.state == "running" and trial not in self._relaunch and trial not in self._larger:
+                self._queue(trial)
 
     def _fill(self) -> None:
         """Find work for every free worker."""
+        if self._larger and not self._out_of_time() and self._executor.room_for(self._larger[0].gpu or 0.0):
+            self._launch(self._larger.pop(0))
         while self._free > 0 and self._relaunch and not self._out_of_time():
             self._launch(self._relaunch.pop(0))
         while self._free > 0 and not (self._relaunch or self._finished or self._interrupted):
@@ -265,11 +290,19 @@ class Controller:
             self._release(trial)
 
     def _crash(self, trial: Trial, kind: str, error: str, traceback: str = "", seconds: float | None = None) -> None:
-        body = {"cause": kind, "error": error, "traceback": traceback, **_ran(seconds)}
+        had, more = trial.gpu, self._more_gpu(trial.gpu) if kind == "gpu out of memory" else None
+        grown = {} if more is None else {"gpu": more}
+        body = {"cause": kind, "error": error, "traceback": traceback, **grown, **_ran(seconds)}
         self._event("crashed", trial.number, body)
-        retry = trial.failures <= self._max_failures if kind in OWN_FAULTS else trial.losses <= MAX_LOSSES
-        if retry:
-            self._relaunch.append(trial)
+        own = kind in OWN_FAULTS
+        retry = trial.failures <= self._max_failures if own else kind == "preempted" or trial.losses <= MAX_LOSSES
+        if more is not None:
+            share = "its share" if had is None else f"{had:g}"
+            text = f"its GPU was out of memory with {share} of it: it goes on from its last checkpoint with {more:g}"
+            self._event("notice", trial.number, {"text": text})
+            self._queue(trial)
+        elif retry:
+            self._queue(trial)
         else:
             self._fail(trial)
 
@@ -311,12 +344,16 @@ class Controller:
 
     # ---- deciding ----
 
-    def _refusal(self, action: Start | Resume | Continue) -> str:
-        """Why the budget does not allow `action`; empty if it does."""
+    def _refusal(self, action: Start | Resume | Continue, promised: float = 0.0) -> str:
+        """Why the budget does not allow `action`; empty if it does. promised: units besides those granted."""
+        known = self._experiment
+        granted, cost = known.granted + promised, self._cost(action)
+        return self._budget.refuses(self._elapsed(), granted, cost, known.in_vain) or self._used_up()
+
+    def _cost(self, action: Start | Resume | Continue) -> float:
         known = self._experiment
         done = known.origin(action.parent) if isinstance(action, Start) else known.trials[action.trial].until
-        cost = known.cost(done, action.until)
-        return self._budget.refuses(self._elapsed(), known.granted, cost, known.in_vain) or self._used_up()
+        return known.cost(done, action.until)
 
     def _note_missing_checkpoint(self, trial: Trial) -> None:
         """A copy of a trial that saved nothing trains on nothing, and takes longer."""
@@ -328,22 +365,26 @@ class Controller:
         """A trial is to train on and has no worker. One that has ended by itself is at its next milestone already."""
         if trial.ended:
             self._reached(trial, holds_worker=False)
-        elif self._free > 0:
+        elif self._free > 0 and trial.gpu is None:
             self._launch(trial)
         else:
-            self._relaunch.append(trial)
+            self._queue(trial)
+
+    def _queue(self, trial: Trial) -> None:
+        """A trial that is to train waits for a worker."""
+        (self._relaunch if trial.gpu is None else self._larger).append(trial)
 
     def _launch(self, trial: Trial) -> None:
         config, seed = self._nest(trial.config), self._seed_of(trial.number)
         final = trial.until >= self._experiment.max_budget and math.isfinite(trial.until)
-        job = Job(trial.number, config, trial.until, trial.checkpoint, trial.since, seed, final)
+        job = Job(trial.number, config, trial.until, trial.checkpoint, trial.since, seed, final, trial.gpu)
         self._hangs.heard(trial.number, self._executor.now())
         self._actions.append(lambda: self._executor.launch(job))
-        self._freed -= 1
+        self._freed -= trial.gpu is None
 
     def _release(self, trial: Trial) -> None:
         self._actions.append(lambda: self._executor.release(trial.number))
-        self._freed += 1
+        self._freed += trial.gpu is None
 
     def _tidy(self) -> None:
         """Have the checkpoints deleted that no trial refers to any more, once the disk knows that."""

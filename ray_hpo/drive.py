@@ -25,10 +25,11 @@ from ray_hpo.budget import Budget
 from ray_hpo.command.command import Command
 from ray_hpo.controller import Controller
 from ray_hpo.errors import InvalidInput
-from ray_hpo.executors.base import Executor
+from ray_hpo.executors.base import Elastic, Executor
 from ray_hpo.experiment import Experiment
 from ray_hpo.folder import refuse_existing
 from ray_hpo.foresight import Foresight
+from ray_hpo.inside import check_links, inside
 from ray_hpo.journal import Lock
 from ray_hpo.journal.journal import Event, Journal
 from ray_hpo.journal.reader import read_experiment, read_spec
@@ -85,6 +86,20 @@ def create(folder: Path, spec: Spec) -> None:
         journal.begin(spec.to_json())
         journal.close()
         os.replace(Path(unfinished) / FILE, folder / FILE)
+
+
+def look_through(folder: Path, spec: Spec, limits: Limits) -> None:
+    """All that can be known before a resume of somebody else's experiment, which runs what its journal names.
+
+    Raises:
+        JournalError: something leads out of the folder, or makes no sense.
+        InvalidInput: a limit is below what has been done.
+    """
+    experiment = read_experiment(folder, spec.experiment())
+    _check(limits, experiment)
+    check_links(folder)
+    for path in experiment.checkpoints:
+        inside(folder, path)
 
 
 def drive(at: Path | Place, spec: Spec, make_executor: MakeExecutor, limits: Limits, console: Console | None) -> Result:
@@ -183,7 +198,7 @@ def _run(
             View(spec, experiment, Outlook(budget, num_trials, total), lambda: executor.slots), console
         )
     # With one worker at a time every suggestion shall know all results, however long that takes.
-    ahead = spec.algo.searcher.learns and executor.slots > 1
+    ahead = spec.algo.searcher.learns and executor.slots != 1  # none: nodes are still to come
     if ahead:
         begin_rehearsal(spec.algo, strategy.problem)
     foresight = Foresight(strategy, experiment.records, lambda: executor.slots) if ahead else None
@@ -195,6 +210,7 @@ def _run(
         budget=budget,
         max_failures=spec.max_failures,
         trial_timeout=spec.trial_timeout,
+        more_gpu=spec.more_gpu,
         nest=spec.space.nest,
         seed_of=spec.trial_seed,
         on_tick=progress.update,
@@ -203,6 +219,8 @@ def _run(
         ask_to_save=lambda: _ask_to_save(store, spec),
     )
     storage.on_lost = controller.interrupt
+    if isinstance(executor, Elastic):
+        executor.follow(controller.work)
     try:
         with _signals(controller):
             controller.run()
@@ -241,7 +259,7 @@ def _open_session(spec: Spec, experiment: Experiment, journal: Journal, now: flo
     given = {name: value for name, value in dataclasses.asdict(limits).items() if name != "num_trials"}
     given = {name: value for name, value in given.items() if value is not None}
     if given:
-        rates = {"gpus": spec.resources.get("GPU", 0.0), "price": spec.price_per_hour or 0.0}
+        rates = {"gpus": spec.request.amount("GPU"), "price": spec.price_per_hour or 0.0}
         note.append(("budget", {**dataclasses.asdict(experiment.budget), **rates, **given}))
     for kind, body in note:
         journal.event(Event(now, kind, None, body))

@@ -281,9 +281,12 @@ class Experiment:
                 row.begun = time
                 row.error, row.traceback = body["error"], body["traceback"]
                 row.crashes.append((time, body["cause"], body["error"]))
-                if body["cause"] in OWN_FAULTS:
+                if "gpu" in body:  # it is tried again with more
+                    row.gpu = body["gpu"]
+                    row.size = body["gpu"] / self.budget.gpus if self.budget.gpus else 1.0
+                elif body["cause"] in OWN_FAULTS:
                     row.failures += 1
-                else:
+                elif body["cause"] != "preempted":  # of which no trial is the cause
                     row.losses += 1
 
 

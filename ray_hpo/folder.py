@@ -37,7 +37,7 @@ def make_place(storage: str | os.PathLike[str], name: str) -> Place:
         from ray_hpo.remote.live import new_place
 
         return new_place(str(storage), name)
-    folder = _local(storage) / name
+    folder = local_folder(storage) / name
     refuse_existing(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def find(path: str | os.PathLike[str]) -> Place:
         from ray_hpo.remote.live import reading_place
 
         return reading_place(str(path))
-    folder = _local(path)
+    folder = local_folder(path)
     if not (folder / FILE).is_file():
         raise JournalError(f"{folder} holds no experiment: there is no {FILE} in it; `ray-hpo ls` lists what is there")
     return Place(folder)
@@ -102,13 +102,14 @@ def experiments_in(storage: str | os.PathLike[str]) -> list[str]:
         from ray_hpo.remote.live import remote_experiments
 
         return [str(uri) for uri in remote_experiments(str(storage))]
-    root = _local(storage)
+    root = local_folder(storage)
     if not root.is_dir():
         raise RayHpoError(f"{root} is not a folder; experiments lie in the folder that tune_run got as storage=")
     found = sorted(root.glob(f"*/{FILE}"), key=lambda file: -file.stat().st_mtime)
     return [str(file.parent) for file in found]
 
 
-def _local(path: str | os.PathLike[str]) -> Path:
+def local_folder(path: str | os.PathLike[str]) -> Path:
+    """The folder that a user means: ~ and file:// are understood."""
     text = os.fspath(path)
     return Path(without_file_scheme(text)).expanduser().absolute()

@@ -10,13 +10,22 @@ from typing import Any, Literal
 
 from ray_hpo.reports import Reports
 
-# Why an attempt at a trial broke off. The first two count as the trial's own failures; journals of 0.1 may say "infra"
-# for any of the others. "unreachable" is a worker whose connection broke: Ray does not know yet what became of it.
-# "storage": a checkpoint could not be fetched from remote storage.
+# Why an attempt at a trial broke off. The first three count as the trial's own failures; journals of 0.1 may say
+# "infra" for any of the others. "unreachable" is a worker whose connection broke: Ray does not know yet what became
+# of it. "storage": a checkpoint could not be fetched from remote storage.
 Cause = Literal[
-    "user", "timeout", "worker lost", "node lost", "unreachable", "out of memory", "preempted", "storage", "infra"
+    "user",
+    "timeout",
+    "gpu out of memory",
+    "worker lost",
+    "node lost",
+    "unreachable",
+    "out of memory",
+    "preempted",
+    "storage",
+    "infra",
 ]
-OWN_FAULTS = frozenset({"user", "timeout"})
+OWN_FAULTS = frozenset({"user", "timeout", "gpu out of memory"})
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,7 @@ class Job:
 
     begun: when the controller decided it; the simulated clock goes on from there.  seed: the trial's own.
     final: there is nothing to decide at `until`, as training is complete there: the trial need not wait for a verdict.
+    gpu: the share of a GPU that it needs, if that is more than the other trials have.
     """
 
     trial: int
@@ -42,6 +52,7 @@ class Job:
     begun: float
     seed: int = 0
     final: bool = False
+    gpu: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,16 @@ class Notice:
 
     trial: int
     text: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """GPU memory that the trial's process has taken at most so far, of how much there is; in bytes. For the executor,
+    which keeps it to itself."""
+
+    trial: int
+    peak: int
+    total: int
 
 
 @dataclass(frozen=True)
@@ -85,7 +106,7 @@ class Ended:
 class Crashed:
     """The trial's attempt is over; its worker is gone or free.
 
-    kind: "user" for an exception of the trainable, else what became of its worker.
+    kind: "user" or "gpu out of memory" for an exception of the trainable, else what became of its worker.
     """
 
     trial: int
@@ -95,7 +116,7 @@ class Crashed:
     seconds: float | None = None
 
 
-Message = Reports | Saved | Notice | AtMilestone | Ended | Crashed
+Message = Reports | Saved | Notice | Measured | AtMilestone | Ended | Crashed
 
 
 def is_over(message: Message) -> bool:

@@ -119,7 +119,7 @@ def make_plan(spec: Spec, workers: int, seconds_per_unit: float | None = None) -
     total = None if now is None else now.budget
     if total is not None and spec.total_budget is not None:
         total = min(total, float(spec.total_budget))
-    gpus = spec.resources.get("GPU", 0.0)
+    gpus = spec.request.amount("GPU")
     return Plan(
         spec=spec,
         workers=workers,
@@ -129,7 +129,7 @@ def make_plan(spec: Spec, workers: int, seconds_per_unit: float | None = None) -
         num_trials=num_trials,
         wall_clock={n: planned.longest for n, planned in plans.items() if planned is not None},
         seconds_per_unit=seconds_per_unit,
-        devices=gpus or spec.resources.get("CPU", 0.0) or 1.0,
+        devices=gpus or spec.request.amount("CPU") or 1.0,
         device="GPU" if gpus else "CPU",
     )
 

@@ -22,6 +22,8 @@ from strategies.searchers.random import Random
 from ray_hpo.errors import InvalidInput
 from ray_hpo.experiment import Experiment
 from ray_hpo.journal import read_reports
+from ray_hpo.journal.damage import told_if_damaged
+from ray_hpo.journal.schema import FILE
 from ray_hpo.results import Result
 from ray_hpo.simulation import simulate
 
@@ -135,19 +137,20 @@ def replay(result: Result, algo: str | Searcher | Scheduler, workers: int | None
         raise InvalidInput(f"{(chosen if chosen.copies else spec.algo).name} makes trials of its own: no replay can")
     busy = experiment.worker_seconds(experiment.last_time) / max(experiment.elapsed, 1e-9)
     workers = workers or max(1, round(busy))
-    recorded = _Recorded(result)
-    replayed = simulate(
-        recorded,
-        algo=chosen,
-        metric=spec.goals.metrics[0],
-        mode="max" if spec.goals.modes[0] == "max" else "min",
-        max_budget=spec.max_budget,
-        min_budget=spec.min_budget,
-        num_trials=len(result.trials),
-        points_to_evaluate=[spec.space.nest(trial.config) for trial in result.trials],
-        workers=workers,
-        seed=spec.seed,
-    )
+    with told_if_damaged(result.place.folder / FILE):  # of configurations that do not belong to the space, say
+        recorded = _Recorded(result)
+        replayed = simulate(
+            recorded,
+            algo=chosen,
+            metric=spec.goals.metrics[0],
+            mode="max" if spec.goals.modes[0] == "max" else "min",
+            max_budget=spec.max_budget,
+            min_budget=spec.min_budget,
+            num_trials=len(result.trials),
+            points_to_evaluate=[spec.space.nest(trial.config) for trial in result.trials],
+            workers=workers,
+            seed=spec.seed,
+        )
     return Replay(result, chosen, workers, replayed, frozenset(recorded.guessed), experiment.best.number)
 
 

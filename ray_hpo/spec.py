@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from strategies.earlier import Earlier
+from strategies.numbers import is_finite
 from strategies.registry import algo_from_json, algo_to_json
 from strategies.schedulers.base import Scheduler
 from strategies.schedulers.rungs import Fidelity
@@ -20,6 +22,7 @@ from strategies.strategy import Problem
 from ray_hpo.errors import InvalidInput, JournalError
 from ray_hpo.experiment import Experiment
 from ray_hpo.goals import Goals
+from ray_hpo.resources import Request, check_on_oom, larger_share
 from ray_hpo.seeds import derived_seed
 
 
@@ -28,7 +31,8 @@ class Spec:
     """An experiment. Budgets are on the fidelity axis, times in seconds.
 
     fidelity: the metric that tells how far training is; None counts reports.
-    resources: of one trial, with Ray's names.  trainable: where to import it from (see trainable_ref.py), or None.
+    resources: of one trial, as `normalise` gives them; together they are the `request`.
+    trainable: where to import it from (see trainable_ref.py), or None.
     resumable: whether a trial goes on where it paused rather than from nothing.
     points_to_evaluate: the first configurations, flat and complete.
     warm_start: where the results are from that the searcher has been told at the beginning.  earlier: these results.
@@ -37,6 +41,8 @@ class Spec:
     metric, mode, constraints: as in `tune_run`; together they are the `goals`.
     gpu_hours, cost, price_per_hour, patience: see `Budget`.
     trial_timeout: seconds without a report after which a trial is killed; None: never.
+    priority: among the sweeps of one cluster.
+    on_oom: "more": a trial whose GPU is out of memory is tried again with a larger share; "fail": that is a failure.
     verifies: in a verification the search's trials whose configurations these are, in turn.
     """
 
@@ -51,7 +57,7 @@ class Spec:
     num_trials: int | None
     time_limit: float | None
     total_budget: float | None
-    resources: Mapping[str, float]
+    resources: Mapping[str, Any]
     max_concurrent: int | None
     max_failures: int
     isolate: bool
@@ -71,6 +77,8 @@ class Spec:
     keep_checkpoints: int | None = None
     constraints: Mapping[str, str] = dataclasses.field(default_factory=dict)
     trial_timeout: float | None = None
+    priority: float = 1.0
+    on_oom: str = "fail"
 
     def __post_init__(self) -> None:
         goals = self.goals
@@ -91,11 +99,11 @@ class Spec:
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise InvalidInput(f"seed must be a whole number of at least 0; got seed={self.seed!r}")
         for field in ("num_trials", "max_concurrent", "patience"):
-            _check_count(field, getattr(self, field), least=1)
+            check_count(field, getattr(self, field), least=1)
         for field in ("max_failures", "verify_top"):
-            _check_count(field, getattr(self, field), least=0)
-        _check_count("keep_checkpoints", self.keep_checkpoints, least=0)
-        _check_count("verify_seeds", self.verify_seeds, least=2)  # fewer have no interval
+            check_count(field, getattr(self, field), least=0)
+        check_count("keep_checkpoints", self.keep_checkpoints, least=0)
+        check_count("verify_seeds", self.verify_seeds, least=2)  # fewer have no interval
         if self.num_trials is not None and self.num_trials < len(self.points_to_evaluate):
             raise InvalidInput(
                 f"num_trials={self.num_trials} leaves no room for the {len(self.points_to_evaluate)} configurations of "
@@ -121,10 +129,26 @@ class Spec:
             if not self.total_budget >= self.algo.rungs(fidelity)[0]:
                 raise InvalidInput(f"total_budget={self.total_budget} is not enough for one trial to report")
 
-        for field in ("gpu_hours", "cost", "price_per_hour"):
+        check_on_oom(self.on_oom, self.request)
+        for field in ("gpu_hours", "cost", "price_per_hour", "priority"):
             _check_positive(field, getattr(self, field))
-        if self.gpu_hours is not None and not self.resources.get("GPU"):
+        if self.gpu_hours is not None and not self.request.amount("GPU"):
             raise InvalidInput(f"gpu_hours={self.gpu_hours:g} needs trials with GPUs, as in resources={{'gpu': 1}}")
+        if self.request.empty and self.max_concurrent is None:
+            raise InvalidInput(
+                "resources must ask for something, or the cluster is filled without end: "
+                "give cpu or gpu, or max_concurrent"
+            )
+        if self.request.auto_gpu and (self.trainable or {}).get("command") is not None:
+            raise InvalidInput(
+                "gpu='auto' cannot measure what a command takes: give its share, as in resources={'gpu': 0.5}"
+            )
+        for field in ("gpu_hours", "cost"):
+            if self.request.auto_gpu and getattr(self, field) is not None:
+                raise InvalidInput(
+                    f"{field}={getattr(self, field):g} needs a trial's share of a GPU, which gpu='auto' finds out only "
+                    "while trials run: give the share, or time_limit"
+                )
         if self.cost is not None and self.price_per_hour is None:
             raise InvalidInput(f"cost={self.cost:g} needs price_per_hour, of a GPU, or of a trial's worker without one")
 
@@ -138,6 +162,15 @@ class Spec:
     @cached_property
     def goals(self) -> Goals:
         return Goals.of(self.metric, self.mode, self.constraints)
+
+    @cached_property
+    def request(self) -> Request:
+        return Request.of(self.resources)
+
+    def more_gpu(self, share: float | None) -> float | None:
+        """The share of a GPU for a trial that ran out of its memory with `share` (None: what all have); None: it has
+        failed."""
+        return larger_share(self.request, share) if self.on_oom == "more" else None
 
     def trial_seed(self, number: int) -> int:
         """What `get_context().seed` is in trial `number`."""
@@ -172,11 +205,15 @@ class Spec:
             JournalError: `body` is none of ours, or a later version's.
         """
         try:
-            parts = {"space": SearchSpace.from_json(body["space"]), "algo": algo_from_json(body["algo"])}
+            space = SearchSpace.from_json(body["space"])
+            paths: Mapping[str, Any] = body["space"].get("paths", {})
+            if not all(isinstance(name, str) for name in (*space.names, *itertools.chain(*paths.values()))):
+                raise ValueError("a parameter has no name")
+            parts = {"space": space, "algo": algo_from_json(body["algo"])}
             if "earlier" in body:  # journals of 0.1 may lack it
                 parts["earlier"] = Earlier.from_json(body["earlier"])
             return cls(**{**body, **parts})
-        except (LookupError, TypeError, AttributeError, ValueError) as error:
+        except Exception as error:  # whatever it holds: it may be damaged, or made up
             raise JournalError(
                 f"what the experiment is cannot be read from its journal ({type(error).__name__}: {error}): it is "
                 "damaged, or of a later ray_hpo"
@@ -202,7 +239,7 @@ def parse_duration(duration: float | str | None, field: str = "time_limit") -> f
 
 def _seconds(text: float | str) -> float:
     if isinstance(text, (int, float)) and not isinstance(text, bool):
-        return float(text)
+        return float(text) if is_finite(text) else math.nan
     parts = re.findall(r"(\d+(?:\.\d+)?)\s*([smhd])", str(text))
     if not parts or re.sub(r"(\d+(?:\.\d+)?)\s*([smhd])", "", str(text)).strip():
         return math.nan
@@ -212,10 +249,14 @@ def _seconds(text: float | str) -> float:
 def _check_positive(field: str, value: float | None) -> None:
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not (is_finite(value) and value > 0):
         raise InvalidInput(f"{field} must be a number above 0; got {field}={value!r}")
 
 
-def _check_count(field: str, value: int | None, least: int) -> None:
+def check_count(field: str, value: int | None, least: int) -> None:
+    """
+    Raises:
+        InvalidInput: not a whole number of at least `least`, or None.
+    """
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
         raise InvalidInput(f"{field} must be a whole number of at least {least}; got {field}={value!r}")

@@ -16,6 +16,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from ray_hpo.inside import check_links, inside
+
 DICT_FILE = ".ray_hpo_checkpoint.pkl"
 _PARTIAL = ".partial-"
 
@@ -101,8 +103,15 @@ class CheckpointStore:
                     os.fsync(file.fileno())
 
     def load(self, path: str) -> dict[str, Any] | Path:
-        """What `save` was given: the dict, or the path of a folder with the same content."""
-        folder = self.folder / path
+        """What `save` was given: the dict, or the path of a folder with the same content.
+
+        Raises:
+            FileNotFoundError: it is gone.
+            JournalError: `path` leads somewhere else.
+        """
+        folder = inside(self.folder, path)
+        if not folder.is_dir():
+            raise FileNotFoundError(f"{folder} is gone")
         data = folder / DICT_FILE
         if not data.is_file():
             return folder
@@ -111,7 +120,7 @@ class CheckpointStore:
         return loaded
 
     def delete(self, path: str) -> None:
-        folder = os.path.join(self.folder, path)
+        folder = inside(self.folder, path)
         try:  # that of a dict, of which there may be many
             os.unlink(os.path.join(folder, DICT_FILE))
             os.rmdir(folder)
@@ -119,8 +128,15 @@ class CheckpointStore:
             shutil.rmtree(folder, ignore_errors=True)
 
     def sweep(self, keep: Iterable[str]) -> None:
-        """Delete what a crash left behind: every checkpoint that is not in `keep`, whole or partial."""
+        """Delete what a crash left behind: every checkpoint that is not in `keep`, whole or partial.
+
+        Raises:
+            JournalError: something in the folder, or in `keep`, leads out of it; nothing is deleted.
+        """
         kept = set(keep)
+        check_links(self.folder)
+        for path in kept:
+            inside(self.folder, path)
         for folder in self.folder.glob("trials/*/*"):
             name = folder.name
             if name.startswith(("checkpoint_", _PARTIAL)) and str(folder.relative_to(self.folder)) not in kept:

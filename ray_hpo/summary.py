@@ -102,8 +102,8 @@ def hours_lines(result: Result) -> list[str]:
     """GPU-hours (CPU-hours where trials have no GPU) that were used, what they cost, and what early stopping saved."""
     experiment, spec = result.experiment, result.spec
     seconds = experiment.worker_seconds(experiment.last_time)
-    gpus = spec.resources.get("GPU", 0.0)
-    hours = seconds / 3600 * (gpus or spec.resources.get("CPU", 0.0) or 1.0)
+    gpus = spec.request.amount("GPU")
+    hours = seconds / 3600 * (gpus or spec.request.amount("CPU") or 1.0)
     if not hours:
         return []
     cost = f", a cost of {seconds / 3600 * experiment.budget.rate:.2f}" if experiment.budget.price else ""
@@ -111,7 +111,10 @@ def hours_lines(result: Result) -> list[str]:
     if spec.max_budget is not None and 0 < result.spent < spec.max_budget * experiment.proposed:
         more = hours * (spec.max_budget * experiment.proposed / result.spent - 1)
         saved = f"; early stopping saved about {hours_text(more)}"
-    return [f"used: {hours_text(hours)} {'GPU' if gpus else 'CPU'}-hours{cost}{saved}"]
+    device = "GPU" if gpus else "CPU"
+    if spec.request.auto_gpu:  # its share was found only as trials ran
+        device = "worker"
+    return [f"used: {hours_text(hours)} {device}-hours{cost}{saved}"]
 
 
 def hours_text(hours: float) -> str:

@@ -38,8 +38,8 @@ class Tally:
         return self.elapsed + time - self._last_time
 
     def worker_seconds(self, time: float) -> float:
-        """Seconds that trials have been on workers up to `time`, all together."""
-        return self._worked + sum(max(0.0, time - trial.begun) for trial in self._running.values())
+        """Seconds that trials have been on workers up to `time`, all together; on a larger one they count for more."""
+        return self._worked + sum(max(0.0, time - trial.begun) * trial.size for trial in self._running.values())
 
     def tick(self, time: float) -> None:
         """Time passed while a driver was at work."""
@@ -83,7 +83,7 @@ class Tally:
     def count_seconds(self, row: Trial, time: float) -> None:
         """A trial has been on a worker since it began."""
         row.seconds += time - row.begun
-        self._worked += time - row.begun
+        self._worked += (time - row.begun) * row.size
 
     def _put_down(self, time: float | None) -> None:
         """A session is over at `time`, None if that is known already: nobody trains until the next one."""

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from ray_hpo.command.command import Command
-from ray_hpo.errors import InvalidInput, RayHpoError
+from ray_hpo.errors import InvalidInput, JournalError, RayHpoError
 
 
 def reference_of(trainable: Any) -> dict[str, Any] | None:
@@ -34,6 +34,14 @@ def reference_of(trainable: Any) -> dict[str, Any] | None:
     return {"module": module.__name__, "name": name, "file": os.path.abspath(file)}
 
 
+def text_of(reference: Mapping[str, Any]) -> str:
+    """What the journal names, for people."""
+    if "command" in reference:
+        words = reference["command"].get("words", ())
+        return "the command " + (words if isinstance(words, str) else " ".join(map(str, words)))
+    return f"{reference.get('name')} of {reference.get('file')}"
+
+
 def import_trainable(reference: Mapping[str, Any] | None, path: object) -> Any:
     """The trainable that the journal of the experiment at `path` names.
 
@@ -46,9 +54,12 @@ def import_trainable(reference: Mapping[str, Any] | None, path: object) -> Any:
             f"the trainable of {path} has no name to import it by (a lambda, a closure, a notebook's function): "
             f"call ray_hpo.resume({str(path)!r}, train) where it is defined, or move it to the top of a module"
         )
-    if "command" in reference:
-        return Command.from_json(reference["command"])
-    module, name, file = reference["module"], reference["name"], reference["file"]
+    try:
+        if "command" in reference:
+            return Command.from_json(reference["command"])
+        module, name, file = (str(reference[key]) for key in ("module", "name", "file"))
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise JournalError(f"the journal of {path} names a trainable that is none: {error}") from error
     where = f"{module or file}:{name}"
     try:
         loaded = _import(module, file)

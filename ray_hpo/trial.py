@@ -47,6 +47,8 @@ class Trial:
     ended: bool = False  # the trainable returned by itself
     failures: int = 0  # exceptions of the trainable, and times that it hung
     losses: int = 0  # workers or nodes lost
+    gpu: float | None = None  # its share of a GPU, once it has a larger one than the experiment's trials
+    size: float = 1.0  # how many workers of the usual size its worker counts for
     error: str = ""  # why its last attempt broke off; empty once it got further
     traceback: str = ""  # of its last exception
     crashes: list[tuple[float, str, str]] = field(default_factory=list)  # when, cause and error of each lost attempt

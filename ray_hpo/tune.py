@@ -22,7 +22,7 @@ from strategies.space import SearchSpace
 
 from ray_hpo.command.command import Command
 from ray_hpo.command_algo import check_command, how_trials_run, suited
-from ray_hpo.drive import Limits, MakeExecutor, create, drive
+from ray_hpo.drive import Limits, MakeExecutor, create, drive, look_through
 from ray_hpo.errors import InvalidInput
 from ray_hpo.executors.base import Executor
 from ray_hpo.folder import choose_name, find, find_to_drive, make_place
@@ -33,9 +33,9 @@ from ray_hpo.plan import Plan, make_plan
 from ray_hpo.resources import normalise
 from ray_hpo.results import Result
 from ray_hpo.spaces import to_space
-from ray_hpo.spec import Spec, parse_duration
+from ray_hpo.spec import Spec, check_count, parse_duration
 from ray_hpo.summary import print_lines
-from ray_hpo.trainable_ref import import_trainable, reference_of, short_name
+from ray_hpo.trainable_ref import import_trainable, reference_of, short_name, text_of
 from ray_hpo.warm_start import read_earlier
 from ray_hpo.worker.setting import Setting
 from ray_hpo.worker.trainables import is_resumable
@@ -61,10 +61,12 @@ def tune_run(
     cost: float | None = None,
     price_per_hour: float | None = None,
     patience: int | None = None,
-    resources: Mapping[str, float] | None = None,
+    resources: Mapping[str, Any] | None = None,
     max_concurrent: int | None = None,
+    priority: float = 1.0,
     max_failures: int = 0,
     trial_timeout: float | str | None = None,
+    on_oom: Literal["fail", "more"] = "fail",
     verify_top: int = 0,
     verify_seeds: int = 5,
     keep_checkpoints: int | None = None,
@@ -112,12 +114,19 @@ def tune_run(
         warm_start: earlier experiments (folders, or Results) of the same metrics and constraints, whose results the
             searcher is told at the beginning. The space may have changed: trials with values that it lacks now are left
             out and counted.
-        resources: of one trial: {"cpu": 0.5, "gpu": 0.25, "custom": 1}; fractions share. Default one CPU.
+        resources: of one trial: {"cpu": 0.5, "gpu": 0.25, "custom": 1}; fractions share, and {"gpu": "auto"} measures
+            what trials take and packs as many to a GPU as fit. Default one CPU. "labels" in it says which nodes may be
+            taken: {"cpu": 1, "labels": {"zone": "in(a, b)"}}. {"bundles": [{"cpu": 1}, {"gpu": 1}], "strategy":
+            "PACK"} reserves several bundles: the trial runs in the first, and what it starts with Ray, in all. See
+            docs/placement.md.
         max_concurrent: the most trials at a time; default whatever the cluster holds.
+        priority: of this sweep among those that share the cluster: with 2.0 it gets twice the workers of one with 1.0.
         max_failures: how often a trial is tried again, from its last checkpoint, after an exception. Lost workers are
             retried apart from this count.
         trial_timeout: seconds, or "10m": a trial that reports nothing for so long is killed, and that counts as an
             exception. Default: none is. Not with executor="inline".
+        on_oom: when a trial's GPU is out of memory: "fail" counts that as an exception; "more" tries the trial again
+            from its last checkpoint with twice its share of the GPU, and again, up to a whole one.
         verify_top, verify_seeds: when the search is over, train the best so many configurations again, from nothing to
             the full budget, so many times each with fresh seeds (`get_context().seed`); the best is then the one with
             the best mean. That comes on top of all limits above.
@@ -177,8 +186,10 @@ def tune_run(
         total_budget=total_budget,
         resources=normalise(resources),
         max_concurrent=max_concurrent,
+        priority=priority,
         max_failures=max_failures,
         trial_timeout=parse_duration(trial_timeout, "trial_timeout"),
+        on_oom=on_oom,
         isolate=isolate,
         verify_top=verify_top,
         verify_seeds=verify_seeds,
@@ -222,7 +233,8 @@ def resume(
 
     Args:
         path: the experiment's folder, or its URI.
-        trainable: default: import what the journal names.
+        trainable: default: import, or run, what the journal names. That is code of whoever wrote the folder, and so are
+            the checkpoints in it, which workers unpickle; both come after all checks of the folder.
         num_trials, time_limit, total_budget, gpu_hours, cost, patience: new limits over all sessions together, larger
         than before; default: as they were.
         space: only to make sure that the space is still the recorded one.
@@ -232,19 +244,23 @@ def resume(
         imported.
         InvalidInput: a changed space (the message shows the difference), a limit below what has been done.
     """
-    spec = Spec.from_json(read_spec(find(path).folder))
+    found = find(path)
+    spec = Spec.from_json(read_spec(found.folder))
     if space is not None:
         _refuse_changes(spec.space, to_space(space))
+    limits = Limits(num_trials, parse_duration(time_limit), total_budget, gpu_hours, cost, patience)
+    limits.check(spec)
+    console = Console(file=sys.stdout) if progress else None  # not what a trial in this process puts in its place
     if trainable is None:
+        look_through(found.folder, spec, limits)  # for whatever the journal names runs from here on
+        if console is not None and spec.trainable is not None:
+            print_lines(console, [f"trainable: {text_of(spec.trainable)}, as the journal names it"])
         trainable = import_trainable(spec.trainable, path)
     if is_resumable(trainable, spec.algo.pauses) != spec.resumable:
         raise InvalidInput(
             "the trainable is of another kind than the recorded one: train(config) and train(config, budget)"
         )
-    limits = Limits(num_trials, parse_duration(time_limit), total_budget, gpu_hours, cost, patience)
-    limits.check(spec)
     _check_parts(executor, spec, trainable)
-    console = Console(file=sys.stdout) if progress else None  # not what a trial in this process puts in its place
     return drive(find_to_drive(path), spec, _executor(executor, trainable), limits, console)
 
 
@@ -259,6 +275,8 @@ def _choose_algo(
 ) -> tuple[Scheduler, list[str]]:
     """The algorithm, and what a user should know of the choice."""
     notes = []
+    for field, count in (("num_trials", num_trials), ("max_concurrent", max_concurrent)):
+        check_count(field, count, least=1)
     if algo == "auto":
         algo, why = pick(space, max_budget, num_trials, max_concurrent)
         chosen = resolve_algo(algo)
@@ -279,9 +297,9 @@ def _choose_algo(
 def _plan(spec: Spec, executor: str, notes: list[str], console: Console | None) -> Plan:
     workers = 1
     if executor == "ray":
-        from ray_hpo.executors.ray.cluster import capacity
+        from ray_hpo.executors.ray.cluster import slots
 
-        workers = min(capacity(spec.resources), spec.max_concurrent or sys.maxsize)
+        workers = slots(spec.request, spec.max_concurrent)
     plan = make_plan(spec, workers)
     if console is not None:
         print_lines(console, [*notes, *plan.lines()])
@@ -314,12 +332,14 @@ def _check_parts(executor: str, spec: Spec, trainable: Any) -> None:
             f"trial_timeout={spec.trial_timeout:g} cannot be kept with executor='inline', which has no "
             "process to kill: leave one of them out"
         )
+    if executor == "inline" and spec.on_oom == "more":
+        raise InvalidInput("on_oom='more' needs workers to share GPUs out, and not executor='inline': leave one out")
     if executor == "ray":
         from ray_hpo.executors.ray.cluster import check_possible, check_sendable, connect
 
         check_sendable(trainable)
         connect()
-        check_possible(spec.resources)
+        check_possible(spec.request)
 
 
 def _executor(executor: str, trainable: Any) -> MakeExecutor:
@@ -334,6 +354,7 @@ def _executor(executor: str, trainable: Any) -> MakeExecutor:
             max_budget=axis.max_budget,
             resumable=spec.resumable,
             remote=None if place.uri is None else str(place.uri.told_endpoint()),
+            measures_gpu=spec.request.auto_gpu,
         )
         if executor == "inline":
             from ray_hpo.executors.inline import InlineExecutor
@@ -343,7 +364,8 @@ def _executor(executor: str, trainable: Any) -> MakeExecutor:
 
         trials = spec.algo.default_trials if spec.num_trials is None else spec.num_trials
         wanted = [n for n in (spec.max_concurrent, trials) if n is not None]
+        limit, priority = min(wanted, default=None), spec.priority
         ahead = not spec.algo.heeds_results and spec.patience is None
-        return RayExecutor(trainable, setting, spec.resources, min(wanted, default=None), spec.isolate, ahead)
+        return RayExecutor(trainable, setting, spec.request, limit, spec.isolate, ahead, priority)
 
     return make

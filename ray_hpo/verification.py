@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,8 @@ class Verified:
 def verification_folders(folder: Path) -> list[Path]:
     """The verifications of the experiment in `folder`, in the order in which they began."""
     found = [file.parent for file in folder.glob(f"{_NAME}*/{FILE}")]
-    return sorted(found, key=lambda part: int(part.name.removeprefix(_NAME)))
+    ours = [part for part in found if re.fullmatch(rf"{_NAME}[0-9]{{1,9}}", part.name) and not part.is_symlink()]
+    return sorted(ours, key=lambda part: int(part.name.removeprefix(_NAME)))
 
 
 def new_folder(folder: Path, count: int) -> Path:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from strategies.conditions import Expression, all_of, equals, parse
 from strategies.errors import InvalidInput
+from strategies.numbers import is_finite
 
 D = TypeVar("D", bound="Domain")
 
@@ -283,7 +284,7 @@ def _inclusive(label: str, low: Any, high: Any, q: Any, log: bool, prior: Any) -
 
 
 def _number(label: str, field: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, Real) or not is_finite(value):
         raise InvalidInput(f"{label}: {field} must be a finite number; got {field}={shorten(value)}")
     return float(value)
 

@@ -18,13 +18,14 @@ from strategies.schedulers.rungs import Fidelity
 from strategies.space_builder import as_space
 from strategies.strategy import Problem, Strategy
 
+from ray_hpo.budget import Budget
 from ray_hpo.controller import HOPELESS, MAX_LOSSES, Controller
 from ray_hpo.errors import MetricMissing
 from ray_hpo.executors.simulated import SimulatedExecutor
 from ray_hpo.experiment import Experiment
 from ray_hpo.journal.journal import Event, Journal
 from ray_hpo.journal.reader import read_experiment, read_reports
-from ray_hpo.messages import Crashed, Job
+from ray_hpo.messages import Cause, Crashed, Job
 from ray_hpo.simulation import simulate
 from tests.strategies.world import hash01
 
@@ -153,9 +154,9 @@ def test_resumed_states_equal_the_live_ones(tmp_path: Path) -> None:
 class Flaky(SimulatedExecutor):
     """Loses the worker of the trials in `unlucky` as often as it says."""
 
-    def __init__(self, benchmark: Any, workers: int, unlucky: dict[int, int]) -> None:
+    def __init__(self, benchmark: Any, workers: int, unlucky: dict[int, int], cause: Cause = "infra") -> None:
         super().__init__(benchmark, workers)
-        self.unlucky = unlucky
+        self.unlucky, self.cause = unlucky, cause
         self.launched: list[Job] = []
 
     def launch(self, job: Job) -> None:
@@ -163,7 +164,7 @@ class Flaky(SimulatedExecutor):
         if self.unlucky.get(job.trial, 0) > 0:
             self.unlucky[job.trial] -= 1
             self._jobs[job.trial] = job
-            self._push(job.begun, job.trial, [Crashed(job.trial, "infra", "node lost")])
+            self._push(job.begun, job.trial, [Crashed(job.trial, self.cause, "node lost")])
             return
         super().launch(job)
 
@@ -194,6 +195,31 @@ def test_lost_workers_are_retried_apart_from_failures() -> None:
     assert (experiment.trials[3].losses, experiment.trials[3].failures) == (MAX_LOSSES, 0)
     assert experiment.trials[5].state == "failed"
     assert experiment.trials[5].why == "node lost"
+
+
+def test_preemptions_do_not_count_against_a_trial() -> None:
+    experiment = control(Flaky(Smooth(), 2, {3: MAX_LOSSES + 5}, "preempted"), algo="random")
+    trial = experiment.trials[3]
+    assert (trial.state, trial.losses, trial.failures, len(trial.crashes)) == ("completed", 0, 0, MAX_LOSSES + 5)
+
+
+@pytest.mark.parametrize(
+    ("algo", "budget", "work"), [("random", None, 9), ("random", 30, 3), ("sh", None, 9), ("sh", 4, 4)]
+)
+def test_work_is_what_there_is_to_do_now_within_the_budget(algo: str, budget: float | None, work: int) -> None:
+    experiment = Experiment("loss", "min", MAX_BUDGET)
+    experiment.apply(0.0, "limit", None, {"num_trials": 9})
+    problem = Problem(SPACE, Fidelity.of(MAX_BUDGET), seed=4)
+    strategy = Strategy.rebuild(resolve_algo(algo), problem, experiment.records)
+    executor, journal = SimulatedExecutor(Smooth(), 2), Journal(None)
+    controller = Controller(
+        experiment, strategy, executor, journal, budget=Budget(total_budget=budget), nest=SPACE.nest
+    )
+    assert controller.work(100) == work
+    assert controller.work(2) == 2
+    controller.run()
+    assert controller.work(100) == 0
+    journal.close()
 
 
 def test_a_lost_worker_costs_only_the_work_since_the_checkpoint() -> None:

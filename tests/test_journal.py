@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -65,6 +67,8 @@ def test_a_failed_commit_leaves_nothing_of_it(journal: Journal, tmp_path: Path) 
     with pytest.raises(JournalError, match="the journal cannot be written: full; mend that, then resume"):
         journal.commit()
     journal.close()
+    with closing(sqlite3.connect(tmp_path / "journal.sqlite")) as other:
+        other.execute("DROP TRIGGER full")
     assert read_reports(tmp_path) == []
     assert read(tmp_path).trials[0].state == "running"
 
@@ -160,3 +164,26 @@ def test_a_trial_takes_no_time_while_no_driver_is_at_work(journal: Journal, tmp_
     journal.commit()
     assert read(tmp_path).trials[0].seconds == 5.0 + 2.0 + 1.0
     journal.close()
+
+
+def no_lock(file: object, operation: int) -> None:
+    """A file system that says yes to everybody."""
+
+
+def no_locks(file: object, operation: int) -> None:
+    """A file system that has none."""
+    raise OSError(errno.ENOLCK, "No locks available")
+
+
+@pytest.mark.parametrize(
+    ("flock", "reason"),
+    [(no_lock, "a second driver would get the same lock"), (no_locks, r"\[Errno 37\] No locks available")],
+)
+def test_a_file_system_without_locks_that_work_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flock: Callable[[object, int], None], reason: str
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("fcntl.flock", flock)
+        with pytest.raises(JournalError, match=rf"the file system of .* has no locks that work \({reason}\)"):
+            Lock(tmp_path)
+    Lock(tmp_path).release()

@@ -97,6 +97,14 @@ def test_no_circles() -> None:
 
 
 ARROWS = {
+    "ray_hpo.clusters": (
+        "ray_hpo.cli",
+        "ray_hpo.tune",
+        "ray_hpo.drive",
+        "ray_hpo.journal",
+        "ray_hpo.executors",
+        "strategies",
+    ),
     "ray_hpo.cli": ("ray_hpo.ui",),
     "ray_hpo.controller": ("ray_hpo.tune", "ray_hpo.drive", "ray_hpo.cli", "ray_hpo.executors.ray"),
     "ray_hpo.executors": ("ray_hpo.tune", "ray_hpo.drive", "ray_hpo.controller", "ray_hpo.journal", "strategies"),

@@ -41,6 +41,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for script
 
 INSPECT = "Look at experiments"
 SWEEP = "Sweep a script"
+CLUSTERS = "Clusters"
 
 
 def print_json(value: Any) -> None:

@@ -27,10 +27,12 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as it prints, until the trial ends.")] = False,
 ) -> None:
     """Print what a trial printed: its standard output, and on standard error its standard error."""
+    from ray_hpo.inside import check_links
     from ray_hpo.results import load
 
     result = load(path)
     check_trial(trial, len(result.trials), path)
+    check_links(result.place.folder)
 
     def over() -> bool:
         now = load(path)

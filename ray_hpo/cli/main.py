@@ -8,11 +8,11 @@ import sys
 import typer
 
 from ray_hpo.cli import run  # isort: skip  # the first in the help
-from ray_hpo.cli import explain, init, inspect, logs, plan, remove, replay, top
+from ray_hpo.cli import cluster, explain, init, inspect, logs, plan, remove, replay, restore, top
 from ray_hpo.cli.app import app
 from ray_hpo.errors import InvalidInput, RayHpoError
 
-__all__ = ["explain", "init", "inspect", "logs", "main", "plan", "remove", "replay", "run", "top"]
+__all__ = ["cluster", "explain", "init", "inspect", "logs", "main", "plan", "remove", "replay", "restore", "run", "top"]
 
 YAML = (".yaml", ".yml")
 FLAGS = ("-q", "--quiet", "--json", "--shell", "--measure")

@@ -105,9 +105,16 @@ class SweepOptions:
     cpu: Annotated[float | None, _option("CPUs of one trial (default 1).", _TRIALS)] = None
     gpu: Annotated[float | None, _option("GPUs of one trial; 0.5 shares one.", _TRIALS)] = None
     max_concurrent: Annotated[int | None, _option("The most trials at a time.", _TRIALS)] = None
+    priority: Annotated[
+        float | None, _option("Of this sweep among those that share the cluster; 2 gets twice the workers.", _TRIALS)
+    ] = None
     max_failures: Annotated[int | None, _option("How often a trial that failed is tried again.", _TRIALS)] = None
     trial_timeout: Annotated[
         str | None, _option("Kill a trial that reports nothing for so long, as 10m (default never).", _TRIALS)
+    ] = None
+    on_oom: Annotated[
+        str | None,
+        _option("When a trial's GPU is out of memory: fail (default), or more: again with a larger share.", _TRIALS),
     ] = None
     keep_checkpoints: Annotated[
         int | None, _option("Keep the checkpoints of so many completed trials, the best (default all).", _TRIALS)

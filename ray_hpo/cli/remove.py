@@ -24,6 +24,8 @@ def remove(
 
     places = [find(path) for path in paths]
     for place in places:  # all are looked at before any is removed
+        if place.folder.is_symlink():
+            raise InvalidInput(f"{place} is a link to {place.folder.resolve()}: give that folder itself")
         if place.is_busy():
             raise InvalidInput(f"{place} is running: interrupt its driver first")
     for place in places:

@@ -117,6 +117,7 @@ def trial_json(result: Result, trial: Trial) -> dict[str, Any]:
         "seconds": trial.seconds,
         "failures": trial.failures,
         "losses": trial.losses,
+        "gpu": trial.gpu,
         "crashes": [{"time": time, "cause": cause, "error": error} for time, cause, error in trial.crashes],
         "why": trial.why,
         "error": trial.error,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
 
 from ray_hpo.messages import Job, Message
 
@@ -31,6 +31,10 @@ class Executor(Protocol):
     def launch(self, job: Job) -> None:
         """Give `job` to a free worker, or to the next one."""
 
+    def room_for(self, gpu: float) -> bool:
+        """Whether a job that needs this share of a GPU, more than others have, can be launched now. Asked again and
+        again until it can: the first time room is begun to be made. Of several shares one is served after the other."""
+
     def proceed(self, trial: int, until: float) -> None:
         """Let a trial that waits at its milestone train on to `until`."""
 
@@ -48,3 +52,12 @@ class Executor(Protocol):
 
     def shutdown(self) -> None:
         """Give all workers back. Trials that run are cut off."""
+
+
+@runtime_checkable
+class Elastic(Protocol):
+    """An executor whose workers come and go with the work."""
+
+    def follow(self, work: Callable[[int], int]) -> None:
+        """From now on have no more workers than there is work for: `work(most)` says how many of `most` further
+        workers would have something to do now."""

@@ -34,6 +34,9 @@ class InlineExecutor:
         self._trial = job.trial
         self._runner.start([job])
 
+    def room_for(self, gpu: float) -> bool:
+        raise NotImplementedError("this process does not share its GPUs out")
+
     def proceed(self, trial: int, until: float) -> None:
         self._runner.proceed(until)
 

@@ -54,6 +54,9 @@ class SimulatedExecutor:
         self._jobs[job.trial] = job
         self._train(job, job.checkpoint.step if job.checkpoint else 0.0, job.until, job.begun)
 
+    def room_for(self, gpu: float) -> bool:
+        raise NotImplementedError("simulated workers have no GPUs")
+
     def proceed(self, trial: int, until: float) -> None:
         job = self._jobs[trial]
         self._train(job, job.until, until, self._clock)

@@ -9,13 +9,18 @@ from pathlib import Path
 
 from ray_hpo.errors import JournalError
 
+BACKUP = "journal.backup"  # the last good copy; see backup.py
+
 _UNREADABLE = (
     sqlite3.DatabaseError,
     ValueError,
-    KeyError,
-    IndexError,
+    LookupError,
     TypeError,
-)  # the latter of rows that make no sense
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    RecursionError,
+)  # all but the first of rows that make no sense
 
 
 @contextmanager
@@ -29,12 +34,22 @@ def told_if_damaged(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        raise JournalError(f"{path} cannot be used: {error}") from error
+        raise JournalError(f"{path} cannot be used: {error}{_offer(path)}") from error
     except _UNREADABLE as error:
+        reason = " ".join(str(error).split())
+        if isinstance(error, sqlite3.DatabaseError) and "not a database" in reason:
+            raise JournalError(f"{path} is not a journal of ray_hpo: {reason}{_offer(path)}") from error
         raise JournalError(
-            f"{path} is damaged ({type(error).__name__}: {error}): put back a copy of the folder, or start a new "
-            "experiment; its checkpoints are still there"
+            f"{path} is damaged ({type(error).__name__}: {reason}): put back a copy of the folder, or start a new "
+            f"experiment; its checkpoints are still there{_offer(path)}"
         ) from error
+
+
+def _offer(path: Path) -> str:
+    """The end of a message about the journal at `path`, where there is a copy."""
+    if not (path.parent / BACKUP).is_file():
+        return ""
+    return f"; `ray-hpo restore {path.parent}` goes back to its last good copy"
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from strategies.actions import Record, record_to_json
 
+from ray_hpo.journal.backup import Backup
 from ray_hpo.journal.damage import check, told_if_damaged, told_if_unwritable
 from ray_hpo.journal.schema import FILE, SCHEMA, VERSION, connect
 from ray_hpo.journal.syncing import Syncing
@@ -74,9 +75,11 @@ class Journal:
         self._reports: list[Reports] = []
         (self._seq,) = self._connection.execute("SELECT COALESCE(MAX(seq), 0) FROM events").fetchone()
         self.syncs = 0
-        self._syncing = None if folder is None else Syncing(path)
+        self._backup = None if folder is None else Backup(folder)
+        self._syncing = None if self._backup is None else Syncing(path, self._backup)
         self._synced_at = time.monotonic()  # when the disk was asked last
         self._has_news = False  # since then
+        self._seq_at_open = self._seq
 
     def begin(self, spec: Mapping[str, Any]) -> None:
         """Write the head of a new experiment.
@@ -129,13 +132,15 @@ class Journal:
         syncing.begin()
 
     def close(self) -> None:
-        """Close the file; what was not committed is dropped.
+        """Close the file; what was not committed is dropped. A last copy is made if anything was written.
 
         Nothing is left beside it, unless somebody reads it just now: a reader of a file in WAL mode would make two
         files that it may not remove.
         """
         if self._syncing is not None:
             self._syncing.close()
+        if self._backup is not None and self._seq > self._seq_at_open:
+            self._backup.take()
         with contextlib.suppress(sqlite3.OperationalError):
             self._connection.execute("PRAGMA journal_mode = DELETE").fetchall()
         self._connection.close()

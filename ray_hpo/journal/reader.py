@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from ray_hpo.experiment import Experiment
 from ray_hpo.journal.damage import told_if_damaged
+from ray_hpo.journal.rows import event_body
 from ray_hpo.journal.schema import FILE, connect, read_head
 from ray_hpo.journal.upgrade import Batch, batches
 from ray_hpo.reports import rows_of
@@ -64,7 +64,7 @@ def fold(connection: sqlite3.Connection, experiment: Experiment) -> None:
         while batch is not None and batch[3] <= seq:
             _report(experiment, batch)
             batch = next(reports, None)
-        experiment.apply(time, kind, trial, json.loads(body))
+        experiment.apply(time, kind, trial, event_body(time, kind, trial, body))
     while batch is not None:
         _report(experiment, batch)
         batch = next(reports, None)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from pathlib import Path
 from typing import Any
 
 from ray_hpo.errors import JournalError
 from ray_hpo.journal.damage import told_if_damaged
+from ray_hpo.journal.rows import spec_body
+from ray_hpo.journal.trust import check_tables
 
 FILE = "journal.sqlite"
 VERSION = 2
@@ -28,16 +29,28 @@ CREATE TABLE IF NOT EXISTS reports (
 
 
 def connect(path: Path, *, write: bool) -> sqlite3.Connection:
-    """A connection to the journal at `path`; readers may look while a driver writes."""
+    """A connection to the journal at `path`; readers may look while a driver writes.
+
+    Raises:
+        JournalError: there is none, or what is there is not all ours.
+    """
+    if path.is_symlink():
+        raise JournalError(f"{path} is a link: a journal is a file in its experiment's folder")
+    if not (write or path.is_file()):
+        raise JournalError(f"{path.parent} holds no experiment: there is no {path.name} in it")
+    target = str(path) if write else f"{path.absolute().as_uri()}?mode=ro"
+    connection = sqlite3.connect(target, uri=not write, isolation_level=None)
+    try:
+        with told_if_damaged(path):
+            check_tables(connection, path, SCHEMA)
+    except BaseException:
+        connection.close()
+        raise
     if write:
-        connection = sqlite3.connect(path, isolation_level=None)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")  # survives the death of any process; see Journal.sync
         connection.execute("PRAGMA temp_store = MEMORY")
-        return connection
-    if not path.is_file():
-        raise JournalError(f"{path.parent} holds no experiment: there is no {path.name} in it")
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    return connection
 
 
 def read_head(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
@@ -46,10 +59,8 @@ def read_head(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
     Raises:
         JournalError: no journal, an unfinished or a damaged one, or one of another version.
     """
-    try:
+    with told_if_damaged(path):
         row = connection.execute("SELECT version, spec FROM head").fetchone()
-    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-        raise JournalError(f"{path} is not a journal of ray_hpo: {error}") from error
     if row is None:
         raise JournalError(f"{path} is empty: its experiment never began; remove the folder and start it anew")
     version, spec = row
@@ -58,5 +69,4 @@ def read_head(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
             f"{path} has version {version}, this ray_hpo reads versions up to {VERSION}: use the one that wrote it"
         )
     with told_if_damaged(path):
-        body: dict[str, Any] = json.loads(spec)
-    return body
+        return spec_body(spec)

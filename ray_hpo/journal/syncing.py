@@ -6,15 +6,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
+from ray_hpo.journal.backup import Backup
 from ray_hpo.journal.damage import told_if_unwritable
 from ray_hpo.journal.schema import connect
 
 
 class Syncing:
-    """One confirmation at a time of what is committed in the journal at `path`."""
+    """One confirmation at a time of what is committed in the journal at `path`; and now and then a copy of it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, backup: Backup) -> None:
         self._path = path
+        self._backup = backup
         self._thread = ThreadPoolExecutor(1, "journal")
         self._under_way: Future[None] | None = None
 
@@ -44,3 +46,4 @@ class Syncing:
     def _sync(self) -> None:
         with told_if_unwritable(), closing(connect(self._path, write=True)) as connection:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        self._backup.take_if_due()

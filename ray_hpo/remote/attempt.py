@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ray_hpo.errors import StorageError
-from ray_hpo.remote.folder import CHUNK, RemoteFolder, inside
+from ray_hpo.remote.folder import CHUNK, RemoteFolder, download_target
 from ray_hpo.remote.uri import Uri
 from ray_hpo.storage import SAVE_NOW
 
@@ -70,7 +70,7 @@ class Attempt:
                 for file in self._remote.files(self._path):
                     name = file.path[len(self._path) + 1 :]
                     if not name.startswith("checkpoint_") and name.split("/")[0] not in LOGS:
-                        self._remote.download(file.path, inside(folder, name))
+                        self._remote.download(file.path, download_target(folder, name))
                 self._known = {name: _state(path) for name, path in self._others()}
                 self._goes_on = False
         return folder

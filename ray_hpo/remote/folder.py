@@ -240,7 +240,7 @@ def _no_bucket(uri: Uri) -> str:
     return f"there is no bucket {uri.host!r}: create it, or mend the name"
 
 
-def inside(folder: Path, name: str) -> Path:
+def download_target(folder: Path, name: str) -> Path:
     """The file `name` of the storage, in `folder`: whoever wrote it may have called it ../../something.
 
     Raises:

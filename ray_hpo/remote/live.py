@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ray_hpo.errors import InvalidInput, JournalError, RayHpoError, StorageError
 from ray_hpo.journal.damage import told_if_damaged
-from ray_hpo.journal.lock import is_held
+from ray_hpo.journal.lock import FILE as LOCK, is_held
 from ray_hpo.journal.schema import FILE, connect
 from ray_hpo.place import Hold, Place
 from ray_hpo.remote.folder import RemoteFolder
@@ -211,8 +211,9 @@ def _set_aside(folder: Path) -> Path:
     """Move the journals in `folder`, which nobody uses, to a folder in it."""
     aside = folder / f"set-aside-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:4]}"
     aside.mkdir()
-    for name in (*folder.glob(f"{FILE}*"), *folder.glob(f"{PARTS}*")):
-        name.rename(aside / name.name)
+    for path in (*folder.glob("journal.*"), *folder.glob(f"{PARTS}*")):
+        if path.name != LOCK:
+            path.rename(aside / path.name)
     return aside
 
 

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ray_hpo.errors import StorageError
+from ray_hpo.inside import inside
 from ray_hpo.remote.attempt import Attempt
-from ray_hpo.remote.folder import RemoteFolder, inside
+from ray_hpo.remote.folder import RemoteFolder, download_target
 from ray_hpo.storage import DICT_FILE, SAVE_NOW, checked_folder, pickle_to
 
 FOLDER_MARK = ".ray_hpo_folder"
@@ -93,10 +94,10 @@ class RemoteStore:
             StorageError: it did not answer for long.
             pickle.UnpicklingError, EOFError: the checkpoint is gone, or damaged.
         """
-        return patiently(lambda: self._load(path), self._patience)
+        return patiently(lambda: self._load(_checked(path)), self._patience)
 
     def delete(self, path: str) -> None:
-        self._remote.delete_folder(path)
+        self._remote.delete_folder(_checked(path))
 
     def sweep(self, keep: Iterable[str]) -> None:
         with contextlib.suppress(StorageError):  # the next session does it
@@ -129,11 +130,15 @@ class RemoteStore:
         parent = (
             self._downloads or (self._attempt and self._attempt.folder) or Path(tempfile.mkdtemp(prefix="ray_hpo-"))
         )
-        target = inside(parent / ".restored", path.rpartition("/")[2])
+        target = download_target(parent / ".restored", path.rpartition("/")[2])
         target.mkdir(parents=True, exist_ok=True)
         names.remove(f"{path}/{FOLDER_MARK}")
         with ThreadPoolExecutor(AT_A_TIME, "download") as pool:
-            list(pool.map(lambda name: self._remote.download(name, inside(target, name[len(path) + 1 :])), names))
+            list(
+                pool.map(
+                    lambda name: self._remote.download(name, download_target(target, name[len(path) + 1 :])), names
+                )
+            )
         return target
 
     # ---- the files of the trial that runs here ----
@@ -169,6 +174,15 @@ class RemoteStore:
     @property
     def asked_to_save(self) -> bool:
         return self._attempt is not None and self._attempt.asked_to_save
+
+
+def _checked(path: str) -> str:
+    """
+    Raises:
+        JournalError: `path`, of somebody's journal, is not that of something that belongs to a trial.
+    """
+    inside(Path("/"), path)
+    return path
 
 
 def patiently(do: Callable[[], T], seconds: float) -> T:

@@ -62,6 +62,8 @@ def read_sweep(path: str | Path) -> SweepFile:
                 fields, notes = kind.convert(body, path)
             except FieldError as error:
                 raise InvalidInput(f"{SweepFile(path, {}, lines).where(error.path)}: {error}") from None
+            except (TypeError, AttributeError, LookupError) as error:  # a list where a text belongs, say
+                raise InvalidInput(f"{path}: a field has a value of the wrong kind: {error}") from None
             return SweepFile(path, fields, lines, notes)
     return SweepFile(path, body, lines)
 
@@ -72,16 +74,20 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[tuple[str | int, ...], 
         text = path.read_text()
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read: {error.strerror}; give the path of a sweep file") from None
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{path} is no text in UTF-8; give the path of a sweep file") from None
     try:
         node = yaml.compose(text, Loader=Loader)
         body = yaml.load(text, Loader=Loader)  # a subclass of SafeLoader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark is not None else ""
-        problem = str(getattr(error, "problem", None) or error)
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
         if "mapping values are not allowed" in problem:  # `command: x :lr: y`, where ": " begins a mapping
             problem = "text with ': ' in it, such as a command with placeholders, needs quotes around it"
         raise InvalidInput(f"{path}{line}: not YAML: {problem}") from None
+    except (ValueError, TypeError, RecursionError) as error:  # PyYAML's, of dates, of mappings as keys, of depths
+        raise InvalidInput(f"{path}: not YAML that can be read: {' '.join(str(error).split())}") from None
     if not isinstance(body, dict):
         raise InvalidInput(
             f"{path}: a sweep file holds fields such as command, parameters and metric; this one does not"

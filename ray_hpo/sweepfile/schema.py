@@ -47,10 +47,12 @@ class Sweep(BaseModel):
     price_per_hour: float | None = Field(default=None, description="of a GPU, or of a trial's worker without one")
     patience: int | None = Field(default=None, description="trials in a row that end without a new best")
     fidelity: str | None = Field(default=None, description="the printed name that counts the budget; default: reports")
-    resources: dict[str, float] | None = Field(default=None, description="of one trial: {cpu: 1, gpu: 0.5}")
+    resources: dict[str, Any] | None = Field(default=None, description="of one trial: {cpu: 1, gpu: 0.5}")
     max_concurrent: int | None = Field(default=None, description="the most trials at a time")
+    priority: float = Field(default=1.0, description="among the sweeps of one cluster: 2.0 gets twice the workers")
     max_failures: int = Field(default=0, description="how often a trial that failed is tried again")
     trial_timeout: str | float | None = Field(default=None, description="10m: a trial that is silent so long is killed")
+    on_oom: str = Field(default="fail", description="more: a trial whose GPU is out of memory gets a larger share")
     keep_checkpoints: int | None = Field(default=None, description="of how many completed trials; default: of all")
     forbidden: list[str] = Field(default_factory=list, description="combinations that are not tried")
     points_to_evaluate: list[dict[str, Any]] = Field(default_factory=list, description="configurations to try first")
@@ -127,7 +129,10 @@ class Sweep(BaseModel):
         own = {"command", "parameters", "forbidden", "metrics_from", "metric_regex", "shell", "folder", "grace"}
         arguments = {name: getattr(self, name) for name in type(self).model_fields if name not in own}
         if isinstance(self.algo, dict):
-            arguments["algo"] = algo_from_json(self.algo)
+            try:
+                arguments["algo"] = algo_from_json(self.algo)
+            except (LookupError, TypeError, AttributeError) as error:
+                raise InvalidInput(f"algo={self.algo!r} is none: {type(error).__name__}: {error}") from None
         return arguments
 
 

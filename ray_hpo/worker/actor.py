@@ -7,7 +7,11 @@ import pickle
 import time
 from typing import Any
 
+import ray
+
 from ray_hpo.messages import Job
+from ray_hpo.worker import gpu_usage
+from ray_hpo.worker.notices import Notices
 from ray_hpo.worker.runner import StuckTrial, TrialRunner
 from ray_hpo.worker.session import Setting
 
@@ -22,12 +26,15 @@ class Worker:
     """
 
     def __init__(self, trainable: Any, setting: Setting) -> None:
-        self._runner = TrialRunner(trainable, setting)
+        notices = Notices(ray.get_runtime_context().get_actor_id() or "")
+        self._runner = TrialRunner(trainable, setting, notices.asked_to_leave)
         self._began = 0.0
 
-    def ready(self) -> int:
-        """Answers when the worker is up: its process id."""
-        return os.getpid()
+    def ready(self) -> tuple[str, str]:
+        """Answers when the worker is up: the id of its node, and of its GPU there if it is on one."""
+        context = ray.get_runtime_context()
+        gpus = context.get_accelerator_ids().get("GPU", [])
+        return context.get_node_id(), gpus[0] if len(gpus) == 1 else ""
 
     def run(self, order: bytes) -> bytes:
         """Begin jobs, one after another, `order` being (jobs, window); the trial that was at its milestone here, if
@@ -56,3 +63,8 @@ class Worker:
             self._runner.release()
         except StuckTrial:
             os._exit(1)
+
+    def clean(self) -> int:
+        """End the trial at its milestone and free what it holds; the bytes of GPU memory that cannot be freed."""
+        self.release()
+        return gpu_usage.kept()

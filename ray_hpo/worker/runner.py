@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 import queue
-import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ray_hpo.errors import StorageError
 from ray_hpo.messages import Cause, Crashed, Ended, Job, Message
-from ray_hpo.worker import session as sessions
+from ray_hpo.worker import gpu_usage, session as sessions
+from ray_hpo.worker.gpu_memory import is_gpu_out_of_memory
 from ray_hpo.worker.outbox import Bell
 from ray_hpo.worker.output import Output
 from ray_hpo.worker.session import Session, TrialReleased
@@ -32,9 +31,10 @@ class StuckTrial(RuntimeError):
 class TrialRunner:
     """Trials of `trainable`, one at a time. All run in one thread: starting one takes longer than a short trial."""
 
-    def __init__(self, trainable: Any, setting: Setting) -> None:
+    def __init__(self, trainable: Any, setting: Setting, asked_to_leave: Callable[[], str] = str) -> None:
         self._body: Body = as_body(trainable)
         self._setting = setting
+        self._asked_to_leave = asked_to_leave
         self._store = open_store(setting)
         self._output = Output(self._store)
         self._lock = threading.Lock()  # of the next two
@@ -69,9 +69,11 @@ class TrialRunner:
         if self._waiting:
             window = timeout = min(window, BEHIND_SECONDS)
         self._bell.wait(window, timeout)
+        given_back = 0
         with self._lock:
-            given_back = len(self._waiting)
-            self._waiting.clear()
+            if len(self._waiting) > 1 or self._begun:  # else its thread has only not turned to it yet
+                given_back = len(self._waiting)
+                self._waiting.clear()
             begun, self._begun = self._begun, self._begun[-1:]
         return [message for session in begun for message in session.outbox.take()], given_back
 
@@ -95,7 +97,7 @@ class TrialRunner:
             trial = begun[-1].job.trial
             raise StuckTrial(f"trial {trial} was released and did not return in {RELEASE_SECONDS:.0f} s") from None
         sessions.enter(None)
-        _free_memory()
+        gpu_usage.free()
 
     def _loop(self) -> None:
         while True:
@@ -112,8 +114,9 @@ class TrialRunner:
             if not self._waiting:
                 return None
             if self._begun:
-                _free_memory()
-            session = Session(self._waiting.popleft(), self._setting, self._bell, alone, self._store)
+                gpu_usage.free()
+            job = self._waiting.popleft()
+            session = Session(job, self._setting, self._bell, alone, self._asked_to_leave, self._store)
             self._begun.append(session)
         sessions.enter(session)
         return session
@@ -130,11 +133,12 @@ class TrialRunner:
                 self._output.end()
                 self._store.end()
         except TrialReleased:
-            return True
+            return not session.left
         except BaseException as error:
             details = getattr(error, "details", "") or _trimmed_traceback(error)  # a command's own words say more
-            cause: Cause = "storage" if isinstance(error, StorageError) else "user"
-            session.outbox.put(Crashed(trial, cause, _line(error), details, session.seconds))
+            kind: Cause = "gpu out of memory" if is_gpu_out_of_memory(error) else "user"
+            kind = "storage" if isinstance(error, StorageError) else kind
+            session.outbox.put(Crashed(trial, kind, _line(error), details, session.seconds))
             return False
         session.outbox.put(Ended(trial, session.seconds))
         return True
@@ -157,11 +161,3 @@ def _trimmed_traceback(error: BaseException) -> str:
     ):
         frame = frame.tb_next
     return "".join(traceback.format_exception(type(error), error, frame))
-
-
-def _free_memory() -> None:
-    """GPU memory of the last trial, before the next one wants it. Without a GPU it is left alone: it takes 10 ms."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        gc.collect()
-        torch.cuda.empty_cache()

@@ -13,18 +13,20 @@ import os
 import pickle
 import queue
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ray_hpo.errors import StorageError
-from ray_hpo.messages import AtMilestone, Checkpoint, Job, Notice, Saved
+from ray_hpo.messages import AtMilestone, Checkpoint, Crashed, Job, Measured, Notice, Saved
 from ray_hpo.storage import TrialStore
+from ray_hpo.worker import gpu_usage
 from ray_hpo.worker.outbox import Bell, Outbox
 from ray_hpo.worker.setting import Setting as Setting, open_store
 from ray_hpo.worker.syncing import syncing
 
+FIRST_MEASUREMENTS, MEASURE_SECONDS = 3, 30.0  # of GPU memory: at so many first reports, and then so often
 SAVE_SECONDS = 60.0  # how much work a trainable that saves on demand may lose
 
 CheckpointLike = Mapping[str, Any] | str | os.PathLike[str]
@@ -57,10 +59,17 @@ class Session:
     """One trial's link to its runner.
 
     alone: no other job came with this one.  store: default: a new one for `setting`.
+    asked_to_leave: why the trial is to go on elsewhere, from its next checkpoint; empty if it is not.
     """
 
     def __init__(
-        self, job: Job, setting: Setting, bell: Bell, alone: bool = True, store: TrialStore | None = None
+        self,
+        job: Job,
+        setting: Setting,
+        bell: Bell,
+        alone: bool = True,
+        asked_to_leave: Callable[[], str] = str,
+        store: TrialStore | None = None,
     ) -> None:
         self.job = job
         self.setting = setting
@@ -72,6 +81,11 @@ class Session:
         self._began = time.monotonic()
         self._store = store or open_store(setting)
         self._saved_at = time.monotonic()
+        self._saved_step = -math.inf
+        self._asked_to_leave = asked_to_leave
+        self._measured, self._measured_at = 0, 0.0
+        self._leaves = ""  # why the trial is to leave, once it is asked to
+        self.left = False
         self._verdict: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._released = False
 
@@ -96,7 +110,8 @@ class Session:
             return None
         try:
             loaded = self._store.load(self.job.checkpoint.path)
-        except (EOFError, pickle.UnpicklingError) as error:  # a power failure came before the disk had all of it
+        except (EOFError, pickle.UnpicklingError, FileNotFoundError) as error:
+            # A power failure came before the disk had all of it, or an older copy of the journal was put back.
             text = f"checkpoint at {self.job.checkpoint.step:g} is damaged ({error}): starts from nothing"
             self.outbox.put(Notice(self.job.trial, text))
             return None
@@ -105,7 +120,8 @@ class Session:
 
     def checkpoint_is_due(self, metrics: Mapping[str, Any]) -> bool:
         """Whether a trainable that saves on demand should save with the report of `metrics`."""
-        overdue = time.monotonic() - self._saved_at > SAVE_SECONDS
+        self._leaves = self._leaves or self._asked_to_leave()
+        overdue = bool(self._leaves) or time.monotonic() - self._saved_at > SAVE_SECONDS
         return overdue or self.next_step(plain_metrics(metrics)) >= self.until
 
     def save(self, checkpoint: CheckpointLike) -> None:
@@ -117,6 +133,7 @@ class Session:
         except OSError as error:
             self._not_saved(self.step, error)
             return
+        self._saved_step = self.step
         self.outbox.put(Saved(self.job.trial, Checkpoint(path, self.step)))
         at_end = self.step >= self.setting.max_budget
         syncing().add(self.job.trial, functools.partial(self._sync, path, self.step), at_once=at_end)
@@ -163,6 +180,10 @@ class Session:
         if checkpoint is not None:
             self.save(checkpoint)
         self.outbox.report(step, plain)
+        if self.setting.measures_gpu:
+            self._measure_gpu()
+        if self._saved_step == step < self.until:
+            self._leave_if_asked()
         if self.step >= self.until and not last:
             self._store.flush()
         while self.step >= self.until and not last:
@@ -175,6 +196,24 @@ class Session:
             self._verdict.get()
             if self._released:
                 raise TrialReleased
+
+    def _measure_gpu(self) -> None:
+        """At the first reports, and then now and then."""
+        now = time.monotonic()
+        if self._measured >= FIRST_MEASUREMENTS and now - self._measured_at < MEASURE_SECONDS:
+            return
+        self._measured, self._measured_at = self._measured + 1, now
+        usage = gpu_usage.measure()
+        if usage is not None:
+            self.outbox.put(Measured(self.job.trial, usage.peak, usage.total))
+
+    def _leave_if_asked(self) -> None:
+        """The trial has just saved, so that it loses nothing."""
+        self._leaves = self._leaves or self._asked_to_leave()
+        if self._leaves:
+            self.outbox.put(Crashed(self.job.trial, "preempted", self._leaves, seconds=self.seconds))
+            self.left = self._released = True
+            raise TrialReleased
 
     def next_step(self, metrics: Mapping[str, Any]) -> float:
         """The step of a report of `metrics` that would come now."""

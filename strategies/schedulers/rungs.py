@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 from strategies.errors import InvalidInput
+from strategies.numbers import is_finite
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Fidelity:
                 continue
             if isinstance(budget, bool) or not isinstance(budget, (int, float)):
                 raise InvalidInput(f"{name} must be a number; got {name}={budget!r}")
-            if not (math.isfinite(budget) and budget > 0):
+            if not (is_finite(budget) and budget > 0):
                 raise InvalidInput(f"{name} must be a positive number; got {name}={budget!r}")
         if max_budget is None:
             if min_budget is not None:

@@ -150,3 +150,33 @@ def test_isolated_trials_have_a_process_each(tmp_path: Path) -> None:
         progress=False,
     )
     assert len({trial.metrics["pid"] for trial in result.trials}) == 3
+
+
+def test_isolated_trials_that_are_paused_make_way_for_others(tmp_path: Path) -> None:
+    """The worker that a paused trial gives back is not there for the next one: a fresh one is."""
+
+    def train(config: dict[str, Any]) -> None:
+        import os
+
+        from ray_hpo import get_checkpoint, report
+
+        state = get_checkpoint() or {"pids": []}
+        for _ in range(len(state["pids"]), 2):
+            state = {"pids": [*state["pids"], os.getpid()]}
+            report({"loss": config["x"], **state}, checkpoint=state)
+
+    result = tune_run(
+        {"x": uniform(0, 1)},
+        train,
+        metric="loss",
+        algo=ray_hpo.SuccessiveHalving(eta=2),
+        max_budget=2,
+        num_trials=2,
+        max_concurrent=1,
+        isolate=True,
+        storage=tmp_path,
+        progress=False,
+    )
+    assert result.experiment.counts() == {"completed": 1, "stopped": 1}
+    first, second = (set(trial.metrics["pids"]) for trial in result.trials)
+    assert first.isdisjoint(second)

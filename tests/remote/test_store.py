@@ -16,7 +16,7 @@ from benchmarks.chaos.waiting import wait_until
 from ray_hpo import Command, get_context, report, tune_run, uniform
 from ray_hpo.cli.logs import copy_logs
 from ray_hpo.remote import attempt
-from ray_hpo.remote.folder import RemoteFolder, inside
+from ray_hpo.remote.folder import RemoteFolder, download_target
 from ray_hpo.remote.logs import RemoteSource
 from ray_hpo.remote.store import RemoteStore, trial_path
 from ray_hpo.remote.uri import Uri
@@ -75,12 +75,14 @@ def test_no_name_on_the_storage_leads_out_of_a_folder(remote: RemoteFolder, tmp_
     path = "trials/00000/checkpoint_1-0123"
     for name in ("../../../evil", "deep/../../evil"):
         with pytest.raises(ray_hpo.StorageError, match="leads out of its folder"):
-            inside(tmp_path, name)
-    assert inside(tmp_path, "a..b/c") == tmp_path / "a..b" / "c"
+            download_target(tmp_path, name)
+    assert download_target(tmp_path, "a..b/c") == tmp_path / "a..b" / "c"
     remote.write(f"{path}/.ray_hpo_folder", b"{}")
     assert store.load(path) == tmp_path / "downloads" / ".restored" / "checkpoint_1-0123"
-    with pytest.raises((ray_hpo.StorageError, EOFError)):
-        store.load("trials/00000/..")
+    for bad in ("trials/00000/..", "../other/trials/1/2", "trials", ""):
+        for use in (store.load, store.delete):
+            with pytest.raises(ray_hpo.JournalError, match="not among its trials' files"):
+                use(bad)
 
 
 def test_what_cannot_be_saved_leaves_nothing(remote: RemoteFolder) -> None:
@@ -143,7 +145,7 @@ def test_a_killed_worker_s_output_is_sent_by_the_next(remote: RemoteFolder, own_
         import os, sys
         from pathlib import Path
         from ray_hpo.remote import attempt
-        from ray_hpo.remote.folder import RemoteFolder, inside
+        from ray_hpo.remote.folder import RemoteFolder, download_target
         from ray_hpo.remote.uri import Uri
         attempt._parent = lambda: Path(sys.argv[2])
         trial = attempt.Attempt(RemoteFolder(Uri.parse(sys.argv[1])), "trials/00000", False)

@@ -7,7 +7,7 @@ import importlib
 import logging
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,9 @@ import ray
 from ray import cloudpickle
 
 from ray_hpo.errors import InvalidInput
+from ray_hpo.executors.ray.autoscaler import addable
+from ray_hpo.executors.ray.fit import Node, capacity
+from ray_hpo.resources import Request, labels_text, resources_text
 from ray_hpo.trainable_ref import short_name
 
 # Where Ray keeps the address of the cluster that was last started on this machine (see ray.init's documentation).
@@ -79,44 +82,70 @@ def check_sendable(trainable: Any) -> None:
         ) from error
 
 
-def actor_options(asked: Mapping[str, float]) -> dict[str, Any]:
-    """`asked` as options of a Ray actor."""
-    custom = {name: amount for name, amount in asked.items() if name not in ("CPU", "GPU") and amount}
-    return {"num_cpus": asked.get("CPU", 0), "num_gpus": asked.get("GPU", 0), "resources": custom}
+def alive_nodes() -> list[Node]:
+    """The nodes that trials can be placed on: alive, and not about to be shut down."""
+    leaving = draining()
+    return [
+        Node(node["Resources"], node.get("Labels") or {}, id=node["NodeID"])
+        for node in _all_nodes()
+        if node["Alive"] and node["NodeID"] not in leaving
+    ]
 
 
-def capacity(asked: Mapping[str, float]) -> int:
-    """How many workers that ask for `asked` the nodes that are alive hold."""
-    return sum(_fit(node["Resources"], asked) for node in _nodes())
+def draining() -> frozenset[str]:
+    """The ids of nodes that Ray knows will be shut down soon; it places nothing there any more."""
+    with contextlib.suppress(Exception):  # not a public part of Ray: without it nodes are lost unannounced
+        from ray._private.state import state
+
+        return frozenset(state.get_draining_nodes())
+    return frozenset()
 
 
-def _nodes() -> list[dict[str, Any]]:
+def slots(request: Request, most: int | None = None) -> int:
+    """How many trials at a time the cluster holds, and could hold with all nodes that its autoscaler may add."""
+    nodes = alive_nodes()
+    return max(capacity(nodes, request, most), capacity(addable(nodes) or (), request, most))
+
+
+def node_name(number: str) -> str:
+    """The address of the node with this id, and enough of the id to tell it from others there."""
+    found = [node["NodeManagerAddress"] for node in _all_nodes() if node["NodeID"] == number]
+    return f"{found[0]} ({number[:8]})" if found else number[:8]
+
+
+def _all_nodes() -> list[dict[str, Any]]:
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]  # Ray's
-    return [node for node in nodes if node["Alive"]]
+    return nodes
 
 
-def check_possible(asked: Mapping[str, float]) -> None:
+def check_possible(request: Request) -> None:
     """
     Raises:
-        InvalidInput: no node can ever give `asked`; the message says what the nodes have.
+        InvalidInput: neither the nodes nor any that the autoscaler may add can ever give `request`; the message says
+            what they have.
     """
-    if capacity(asked):
+    nodes = alive_nodes()
+    kinds = addable(nodes)
+    if kinds is None or capacity([*nodes, *kinds], request, most=1):
         return
-    nodes = [_text(node["Resources"]) for node in _nodes()]
+    more = f"; its autoscaler may add {node_texts(kinds, request)}" if kinds else ""
+    what = "no node of this cluster has" if not request.grouped else "the nodes of this cluster do not have"
     raise InvalidInput(
-        f"resources={_text(asked)}: no node of this cluster has that for one trial; its nodes have "
-        + ", ".join(sorted(set(nodes)))
+        f"resources={request}: {what} that for one trial; its nodes have {node_texts(nodes, request)}{more}"
     )
 
 
-def _fit(has: Mapping[str, float], asked: Mapping[str, float]) -> int:
-    return int(min((has.get(name, 0.0) + 1e-9) // amount for name, amount in asked.items() if amount))
+def node_texts(nodes: Sequence[Node], request: Request) -> str:
+    """What `nodes` have, each kind once, for messages about `request`."""
+    return ", ".join(sorted({_text(node, request) for node in nodes})) or "nothing"
 
 
-def _text(resources: Mapping[str, float]) -> str:
-    shown = {
-        name: f"{amount:g}"
-        for name, amount in sorted(resources.items())
-        if not name.startswith(("node:", "memory", "object_store", "accelerator_type"))
-    }
-    return "{" + ", ".join(f"{name}: {amount}" for name, amount in shown.items()) + "}"
+def _text(node: Node, request: Request) -> str:
+    """What is of interest of a node: memory, which differs from node to node, and labels only where they are asked
+    for."""
+    silent = () if request.amount("memory") else ("memory",)
+    text = resources_text({name: amount for name, amount in node.resources.items() if name not in silent})
+    if not request.labels:
+        return text
+    there = {key: node.labels[key] for key in request.labels if key in node.labels}
+    return f"{text} with {labels_text(there)}" if there else f"{text} without labels"

@@ -1,84 +1,94 @@
-"""Trials on a Ray cluster: a pool of actors that are reused from trial to trial, straight on Ray core."""
+"""Trials on a Ray cluster: a crew of actors that are reused from trial to trial, straight on Ray core."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ray
 
-from ray_hpo.errors import RayHpoError
+from ray_hpo.budget import duration_text
 from ray_hpo.executors.base import POLL_SECONDS
 from ray_hpo.executors.clock import SteadyClock
 from ray_hpo.executors.ray.backlog import Backlog
-from ray_hpo.executors.ray.cluster import actor_options, capacity, check_possible
+from ray_hpo.executors.ray.bad_nodes import AVOID_SECONDS, STRIKES
+from ray_hpo.executors.ray.cluster import check_possible, node_name
+from ray_hpo.executors.ray.crew import Crew
+from ray_hpo.executors.ray.gpu_packing import GpuPacking
+from ray_hpo.executors.ray.sizing import Sizing
 from ray_hpo.executors.ray.worker_handle import WorkerHandle, WorkerLost
-from ray_hpo.messages import Crashed, Job, Message
+from ray_hpo.messages import Crashed, Job, Message, Notice
+from ray_hpo.resources import Request
 from ray_hpo.worker.actor import Worker
 from ray_hpo.worker.session import Setting
 
-MAX_FAILED_STARTS = 5  # with no worker up, before the experiment is given up
-RESIZE_SECONDS = 5.0  # how often the pool is fitted to the nodes that are alive
+RESIZE_SECONDS = 5.0  # how often the crew is fitted to the cluster, to the work, and to other sweeps
 WINDOW_SECONDS = (0.2, 0.5)  # the shortest and the longest time that reports wait for others to travel with
-WINDOW_OF_WORKER = 0.0025  # a window is as long as the pool is large, so that the driver can keep up with all workers
+WINDOW_OF_WORKER = 0.0025  # a window is as long as the crew is large, so that the driver can keep up with all workers
 FEW = 32  # workers of which the first answer is waited for; of more, all answers that are there are taken at once
 
 
 class RayExecutor:
-    """As many workers as the cluster holds, at most `max_concurrent`. Ray must be initialised.
+    """As many workers as the cluster holds and there is work for, at most `max_concurrent`. Ray must be initialised.
 
-    resources: of one trial, with Ray's names (see ray_hpo/resources.py).
+    request: what one trial holds.  priority: beside other sweeps on the same cluster.
     isolate: give every trial a process of its own, at about 1 s each. After a crash that is done anyhow.
     ahead: no job depends on what others find, so that they may be taken ahead of their turn.
 
     Raises:
-        InvalidInput: no node can ever give `resources`.
+        InvalidInput: no node can ever give `request`.
     """
 
     def __init__(
         self,
         trainable: Any,
         setting: Setting,
-        resources: Mapping[str, float],
+        request: Request,
         max_concurrent: int | None = None,
         isolate: bool = False,
         ahead: bool = False,
+        priority: float = 1.0,
     ) -> None:
-        check_possible(resources)
-        self._resources = resources
-        self._max_concurrent = max_concurrent
+        check_possible(request)
+        self._packing = GpuPacking(request) if request.auto_gpu else None
         self._isolate = isolate
-        options = actor_options(resources)
-        self._actor_class: Any = ray.remote(max_restarts=0)(Worker).options(**options)
-        self._trainable = ray.put(trainable)
-        self._setting = setting
         self._clock = SteadyClock()
-        self._workers: list[WorkerHandle] = []
-        self._idle: list[WorkerHandle] = []  # the one that was busy last is the first to be busy again
         self._given_back: list[WorkerHandle] = []  # since the last poll
         self._running: dict[int, WorkerHandle] = {}  # by trial, those included that a worker has yet to begin
-        self._backlog = Backlog(shares=ahead and not isolate)
+        self._backlog = Backlog(shares=ahead and not isolate and not request.amount("GPU"))
         self._answers: dict[Any, WorkerHandle] = {}  # what is waited for
-        self._resized = 0.0
-        self._failed_starts = 0
-        self._resize()
+        actor_class, sent = ray.remote(max_restarts=0)(Worker), ray.put(trainable)
+        self._sizing = Sizing(request, max_concurrent, priority)
+        self._crew = Crew(
+            lambda options: actor_class.options(**options).remote(sent, setting), self._sizing, self._answers
+        )
+
+    def follow(self, work: Callable[[int], int]) -> None:
+        """See `executors.base.Elastic`."""
+        self._crew.follow(work)
 
     @property
     def free(self) -> int:
-        return self._backlog.wanted(len(self._idle), len(self._workers), len(self._running))
+        return self._backlog.wanted(len(self._crew.idle), self.slots, len(self._running))
 
     @property
     def slots(self) -> int:
-        return len(self._workers)
+        return len(self._crew.workers)
 
     def now(self) -> float:
         return self._clock.now()
 
     def launch(self, job: Job) -> None:
+        if job.gpu is not None:
+            self._run(self._crew.take_larger(), [job])
+            return
         self._backlog.add(job)
         if self._backlog.per_call == 1:
             self._hand_out()
+
+    def room_for(self, gpu: float) -> bool:
+        return self._crew.room_for(gpu, len(self._backlog))
 
     def proceed(self, trial: int, until: float) -> None:
         worker = self._running[trial]
@@ -94,15 +104,14 @@ class RayExecutor:
 
     def kill(self, trial: int) -> None:
         worker = self._running[trial]
-        self._answers.pop(worker.answer, None)
         self._backlog.give_back([job for job in worker.jobs if job.trial != trial])
         self._replace(worker)
 
     def poll(self, timeout: float) -> Sequence[Message]:
         timeout = min(timeout, POLL_SECONDS)
         self._hand_out()
-        if time.monotonic() - self._resized > RESIZE_SECONDS:
-            self._resize()
+        if time.monotonic() - self._crew.resized > RESIZE_SECONDS:
+            self._crew.resize(len(self._backlog))
         for worker in self._given_back:
             if worker.idle:
                 worker.free_memory()
@@ -116,96 +125,116 @@ class RayExecutor:
             ready, _ = ray.wait(waiting, num_returns=len(waiting), timeout=0, fetch_local=False)
         messages: list[Message] = []
         for answer in ready:
-            messages += self._receive(self._answers.pop(answer))
+            if answer in self._answers:  # else its worker has just been ended, because of another answer
+                messages += self._receive(self._answers.pop(answer))
         return messages
 
     def shutdown(self) -> None:
-        for worker in self._workers:
-            worker.kill()
-        for workers in (self._workers, self._idle, self._given_back, self._running, self._answers):
+        self._crew.shutdown()
+        for workers in (self._given_back, self._running, self._answers):
             workers.clear()
 
     @property
     def _window(self) -> float:
         shortest, longest = WINDOW_SECONDS
-        return min(max(shortest, WINDOW_OF_WORKER * len(self._workers)), longest)
+        return min(max(shortest, WINDOW_OF_WORKER * self.slots), longest)
 
     def _hand_out(self) -> None:
-        while self._idle and self._backlog:
-            worker, jobs = self._idle.pop(), self._backlog.take(len(self._workers))
-            worker.run(jobs, self._window, self.now())
-            self._running.update((job.trial, worker) for job in jobs)
-            self._answers[worker.answer] = worker
+        while self._crew.idle and self._backlog:
+            self._run(self._crew.idle.pop(), self._backlog.take(self.slots))
+
+    def _run(self, worker: WorkerHandle, jobs: list[Job]) -> None:
+        worker.run(jobs, self._window, self.now())
+        self._running.update((job.trial, worker) for job in jobs)
+        self._answers[worker.answer] = worker
 
     def _receive(self, worker: WorkerHandle) -> list[Message]:
+        if worker.cleaning:
+            self._cleaned(worker)
+            return []
         was_up = worker.up
         try:
             messages, over, given_back, seconds = worker.receive(self._window, self.now())
         except WorkerLost as lost:
             if not was_up:
-                self._failed_start(worker, lost)
+                self._crew.failed_start(worker, lost)
                 return []
             return self._lost(worker, lost)
         if not was_up:
-            self._idle.append(worker)
+            self._crew.came_up(worker)
             return []
         if over or given_back:
             self._backlog.took(seconds, len(over))
             self._backlog.give_back(given_back)
             for job in (*over, *given_back):
                 del self._running[job.trial]
+        if over or worker.answer is None:
+            self._sizing.losses.went_well(worker.node)
         if worker.answer is not None:
             self._answers[worker.answer] = worker
         elif over and isinstance(messages[-1], Crashed):
             self._replace(worker)
         elif worker.idle:
             self._give_back(worker)
-        return messages
+        return messages if self._packing is None else self._pack(self._packing, messages)
 
     def _lost(self, worker: WorkerHandle, lost: WorkerLost) -> list[Message]:
         """Of several jobs nobody knows which one ended the worker, if one did: each is run again, alone."""
-        jobs = worker.jobs
-        self._replace(worker)
+        jobs, avoided = worker.jobs, self._sizing.avoided
+        for job in jobs:
+            del self._running[job.trial]
+        for job in jobs[:1]:
+            self._sizing.losses.add(worker.node, job.trial, time.monotonic())
+        self._crew.end(worker)
+        self._crew.resize(len(self._backlog))
+        notices = [_avoids(node, jobs[0].trial) for node in self._sizing.avoided - avoided if jobs]
         if len(jobs) > 1:
             self._backlog.give_back(jobs, alone=True)
-            return []
-        return [Crashed(job.trial, lost.cause, str(lost)) for job in jobs]
+            return [*notices]
+        where = node_name(worker.node)
+        return [*notices, *(Crashed(job.trial, lost.cause, f"{lost}; on node {where}") for job in jobs)]
 
     def _give_back(self, worker: WorkerHandle) -> None:
-        if self._isolate:
+        if self._isolate or worker.leaves or worker.share is not None:
             self._replace(worker)
             return
         worker.give_back()
-        self._idle.append(worker)
+        if worker.request.amount("GPU"):
+            worker.clean()
+            self._answers[worker.answer] = worker
+            return
+        self._crew.idle.append(worker)
         self._given_back.append(worker)
 
-    def _failed_start(self, worker: WorkerHandle, lost: WorkerLost) -> None:
-        """One can be a lost node: the next `_resize` tries again. Many, and no worker up, are a broken trainable."""
-        worker.kill()
-        self._workers.remove(worker)
-        self._failed_starts += 1
-        if any(other.up for other in self._workers):
-            return
-        if self._failed_starts >= MAX_FAILED_STARTS:
-            raise RayHpoError(f"no worker can start: {lost}")
-        if not self._workers:
-            self._resize()
+    def _cleaned(self, worker: WorkerHandle) -> None:
+        """A process that keeps a trial's GPU memory ends: only that frees it."""
+        try:
+            clean = worker.is_clean()
+        except WorkerLost:
+            clean = False
+        if clean and not worker.leaves:
+            self._crew.idle.append(worker)
+        else:
+            self._replace(worker)
+
+    def _pack(self, packing: GpuPacking, messages: list[Message]) -> list[Message]:
+        """What others are to hear of `messages`; the crew is fitted to what the measurements among them say."""
+        others = packing.sort(messages)
+        if packing.request is not self._sizing.request:
+            self._crew.share_gpus(packing.request)
+        return others
 
     def _replace(self, worker: WorkerHandle) -> None:
-        """Whatever state the process is in, a fresh one takes its place."""
-        worker.kill()
-        self._workers.remove(worker)
         for job in worker.jobs:
             self._running.pop(job.trial, None)
-        self._resize()
+        self._crew.replace(worker)
+        if worker.share is not None:  # others fit where it was
+            self._crew.resized = 0.0
 
-    def _resize(self) -> None:
-        """Start workers up to what the nodes that are alive hold. One that is busy is never taken away."""
-        self._resized = time.monotonic()
-        wanted = capacity(self._resources)
-        if self._max_concurrent is not None:
-            wanted = min(wanted, self._max_concurrent)
-        for _ in range(len(self._workers), wanted):
-            worker = WorkerHandle(self._actor_class.remote(self._trainable, self._setting))
-            self._workers.append(worker)
-            self._answers[worker.answer] = worker
+
+def _avoids(node: str, trial: int) -> Notice:
+    return Notice(
+        trial,
+        f"node {node_name(node)} has lost {STRIKES} trials in a row and is avoided: for "
+        f"{duration_text(AVOID_SECONDS)} new workers start on other nodes",
+    )

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import pickle
+import time
 from typing import Any, NamedTuple
 
 import ray
 from ray.exceptions import RayError
+from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 from ray_hpo.executors.ray.causes import cause_of, line_of
 from ray_hpo.messages import Job, Message, is_last, is_over
+from ray_hpo.resources import Request
+from ray_hpo.worker import notices
+from ray_hpo.worker.gpu_usage import KEPT_BYTES
 
 
 class WorkerLost(Exception):
@@ -40,15 +45,42 @@ class WorkerHandle:
     idle or its trial waits for a verdict.
     jobs: what it is to do, in order. After its first answer this is one job at most.
     since: when it turned to the first of them, in whatever time `run` and `receive` are told.
+    idle_since: when it came up or gave its last trial back, on the monotonic clock.
+    request: what it holds.  group: the placement group that is its alone, if it has one.
+    share: its share of a GPU, if that is larger than the other workers' is.
+    node, gpu: the id of its node, and of the GPU on which it is, if it is on one; empty until it is up.
+    cleaning: whether it is about to be idle, once its last trial's memory is freed.
+    doomed: its node is about to be shut down, or it holds the wrong share of a GPU.  makes_room: for one with a larger
+    share.  surplus: there are too many workers, since `surplus_since`.  In each case it `leaves` when its trial is
+    over, or paused.
     """
 
-    def __init__(self, actor: Any) -> None:
+    def __init__(
+        self, actor: Any, request: Request, group: PlacementGroup | None = None, share: float | None = None
+    ) -> None:
         self.actor = actor
+        self.request = request
+        self.share = share
+        self._group = group
         self.jobs: list[Job] = []
         self.since = 0.0
-        self.up = False
+        self.idle_since = time.monotonic()
+        self.up = self.cleaning = False
+        self.doomed = self.makes_room = self.surplus = False
+        self.surplus_since = 0.0
+        self.node = self.gpu = ""
+        self._told = False
         self.answer: Any = actor.ready.remote()
         self._holds = False  # whether a trial that gave it back is still to be ended
+
+    @property
+    def goes(self) -> bool:
+        """Whether it leaves whatever comes."""
+        return self.doomed or self.makes_room
+
+    @property
+    def leaves(self) -> bool:
+        return self.goes or self.surplus
 
     @property
     def idle(self) -> bool:
@@ -65,6 +97,25 @@ class WorkerHandle:
     def give_back(self) -> None:
         """Its trial is over, or paused: others may have it."""
         self.jobs = []
+        self.idle_since = time.monotonic()
+
+    def clean(self) -> None:
+        """End its last trial and free the GPU memory that it holds; `answer` is there when that is done."""
+        self._holds, self.cleaning = False, True
+        self.answer = self.actor.clean.remote()
+
+    def is_clean(self) -> bool:
+        """Whether all of it was freed.
+
+        Raises:
+            WorkerLost: the answer never comes.
+        """
+        try:
+            left: int = ray.get(self.answer)
+        except RayError as error:
+            raise WorkerLost(error) from error
+        self.answer, self.cleaning = None, False
+        return left <= KEPT_BYTES
 
     def free_memory(self) -> None:
         """No other trial has come: end the last one on its worker, and free what it holds."""
@@ -84,6 +135,9 @@ class WorkerHandle:
             raise WorkerLost(error) from error
         if not self.up:
             self.up, self.answer = True, None
+            self.idle_since = time.monotonic()
+            self.node, gpu = answer
+            self.gpu = f"{self.node}/{gpu}" if gpu else ""
             return Answer([], [], [], 0.0)
         messages: list[Message]
         messages, back, seconds = pickle.loads(answer)
@@ -96,5 +150,30 @@ class WorkerHandle:
         self.answer = self.actor.more.remote(window) if more else None
         return Answer(messages, begun[: len(begun) - len(self.jobs)], given_back, seconds)
 
+    def ask_to_leave(self, reason: str) -> None:
+        """Have its trial leave as soon as it has saved."""
+        if not self._told:
+            self._told = True
+            notices.tell(self._id, reason)
+
+    def let_stay(self) -> None:
+        """There are not too many workers any more."""
+        self.surplus = False
+        if not self.goes:
+            self._retract()
+
     def kill(self) -> None:
         ray.kill(self.actor)
+        self._retract()
+        if self._group is not None:
+            remove_placement_group(self._group)
+
+    def _retract(self) -> None:
+        if self._told:
+            self._told = False
+            notices.retract(self._id)
+
+    @property
+    def _id(self) -> str:
+        actor_id: str = self.actor._actor_id.hex()
+        return actor_id
