@@ -24,6 +24,7 @@ from ray_hpo.storage import SAVE_NOW
 
 LOGS = ("output.log", "stdout.log", "stderr.log")
 LOG_SECONDS = 15.0
+KEPT_SECONDS = 7 * 86400.0  # how long a machine keeps what its storage does not take
 ASK_SECONDS = 2.0  # how often a trial that can save between two reports looks whether it should
 _OWN = ("checkpoint", ".restored")  # folders that are not the trial's output
 _LOCK = ".lock"  # held for as long as the folder is in use
@@ -53,9 +54,9 @@ class Attempt:
     @property
     def folder(self) -> Path:
         if self._folder is None:
-            _rescue()
             self._folder, self._lock = _make_folder(f"{self._remote.uri}\n{self._path}\n{self._stamp}")
             threading.Thread(target=self._keep_sending, name="output", daemon=True).start()
+            threading.Thread(target=_rescue, args=(_parent(),), name="rescue", daemon=True).start()
         return self._folder
 
     def ready(self) -> Path:
@@ -184,12 +185,21 @@ def _make_folder(where: str) -> tuple[Path, TextIO]:
     return folder, lock
 
 
-def _rescue() -> None:
-    """Send what processes that are gone have not sent, and remove their folders."""
-    for left in _parent().iterdir():
-        if left.name.startswith("."):
-            continue
-        with contextlib.suppress(OSError, ValueError), open(left / _LOCK, "a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if Attempt.left_behind(left).flush():
-                shutil.rmtree(left, ignore_errors=True)
+def _rescue(parent: Path) -> None:
+    """Send what processes that are gone have not sent, and remove their folders; no trial waits for that."""
+    if not _rescuing.acquire(blocking=False):
+        return
+    try:
+        for left in parent.iterdir():
+            if left.name.startswith("."):
+                continue
+            with contextlib.suppress(OSError, ValueError), open(left / _LOCK, "a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                too_old = time.time() - left.stat().st_mtime > KEPT_SECONDS
+                if too_old or Attempt.left_behind(left).flush():
+                    shutil.rmtree(left, ignore_errors=True)
+    finally:
+        _rescuing.release()
+
+
+_rescuing = threading.Lock()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import ray_hpo
@@ -18,6 +20,15 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "LOOK_SECONDS", 0.1)
     monkeypatch.setattr(attempt, "ASK_SECONDS", 0.05)
     monkeypatch.setattr(attempt, "LOG_SECONDS", 0.1)
+
+
+@pytest.fixture(autouse=True)
+def own_scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where this test's trials have their folders."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(attempt, "_parent", lambda: scratch)
+    return scratch
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,6 @@ import ray_hpo
 from benchmarks.chaos.waiting import wait_until
 from ray_hpo import Command, get_context, report, tune_run, uniform
 from ray_hpo.cli.logs import copy_logs
-from ray_hpo.remote import attempt
 from ray_hpo.remote.folder import RemoteFolder, download_target
 from ray_hpo.remote.logs import RemoteSource
 from ray_hpo.remote.store import RemoteStore, trial_path
@@ -27,14 +26,6 @@ from tests.s3 import S3
 @pytest.fixture
 def remote(s3: S3) -> RemoteFolder:
     return RemoteFolder(Uri.parse(s3.uri()))
-
-
-@pytest.fixture(autouse=True)
-def own_scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    monkeypatch.setattr(attempt, "_parent", lambda: scratch)
-    return scratch
 
 
 def log_of(remote: RemoteFolder, trial: int = 0) -> str:
@@ -145,7 +136,7 @@ def test_a_killed_worker_s_output_is_sent_by_the_next(remote: RemoteFolder, own_
         import os, sys
         from pathlib import Path
         from ray_hpo.remote import attempt
-        from ray_hpo.remote.folder import RemoteFolder, download_target
+        from ray_hpo.remote.folder import RemoteFolder
         from ray_hpo.remote.uri import Uri
         attempt._parent = lambda: Path(sys.argv[2])
         trial = attempt.Attempt(RemoteFolder(Uri.parse(sys.argv[1])), "trials/00000", False)
@@ -161,9 +152,9 @@ def test_a_killed_worker_s_output_is_sent_by_the_next(remote: RemoteFolder, own_
     store = RemoteStore(remote)
     store.begin(1, goes_on=False)
     store.trial_folder(1)
-    assert log_of(remote) == "sent\nnot sent\n"
+    wait_until(lambda: log_of(remote) == "sent\nnot sent\n", what="the rest of what it printed")
     store.end()
-    assert list(own_scratch.iterdir()) == []
+    wait_until(lambda: not list(own_scratch.iterdir()), what="the end of its folder")
 
 
 def test_the_end_of_a_session_is_told_to_trials(remote: RemoteFolder) -> None:
