@@ -199,9 +199,9 @@ def _run(
         )
     # With one worker at a time every suggestion shall know all results, however long that takes.
     ahead = spec.algo.searcher.learns and executor.slots != 1  # none: nodes are still to come
-    if ahead:
-        begin_rehearsal(spec.algo, strategy.problem)
     foresight = Foresight(strategy, experiment.records, lambda: executor.slots) if ahead else None
+    if foresight is not None:
+        begin_rehearsal(spec.algo, strategy.problem)
     controller = Controller(
         experiment,
         strategy,

@@ -30,7 +30,7 @@ SOON = 0.002  # seconds after which to look again for one that is being made
 REST = 3.0  # times as long as it took, after which a suggestion that nobody took yet is made anew with newer results
 LONGEST = 8  # proposals in a queue: the last of them lacks the results of so many trials
 WEIGHT = 0.2  # of the latest suggestion in how long one is thought to take
-SWITCH_SECONDS = 0.0005  # how long the thread may keep the interpreter from the controller
+SWITCH_SECONDS = 0.0001  # how long threads may keep the interpreter from the controller
 
 
 class Foresight:
@@ -48,6 +48,8 @@ class Foresight:
         self._asked_at: float | None = None  # since when a worker waits
         self._slow = 0
         self._jobs, self._seconds = 0, 0.0
+        self._switch_before = sys.getswitchinterval()
+        sys.setswitchinterval(min(SWITCH_SECONDS, self._switch_before))
 
     @property
     def timeout(self) -> float:
@@ -57,7 +59,7 @@ class Foresight:
     @property
     def ready(self) -> int:
         """How many suggestions wait to be asked for."""
-        return 0 if self._thinker is None else self._thinker.ready
+        return 0 if self._thinker is None else self._thinker.ready(self._strategy.history.proposed)
 
     def job_took(self, seconds: float) -> None:
         """A trial was trained for so long without a question."""
@@ -92,6 +94,7 @@ class Foresight:
     def close(self) -> None:
         if self._thinker is not None:
             self._thinker.close()
+        sys.setswitchinterval(self._switch_before)
 
 
 class _Thinker:
@@ -104,7 +107,7 @@ class _Thinker:
         self.takes = 0.0
         self.length = 1
         self._records = records
-        self._until = until  # of the trial that was asked for last
+        self._number, self._until = -1, until  # of the trial that was asked for last
         self._waiting = False  # whether somebody waits for a proposal to there
         self._ready: tuple[Proposal, ...] = ()  # one after another
         self._error: BaseException | None = None
@@ -112,13 +115,11 @@ class _Thinker:
         self._wake = threading.Condition()
         algo = copy.deepcopy(strategy.algo)  # what it keeps in mind is not to be shared
         self._thread = threading.Thread(target=self._run, args=(algo, strategy.problem), name="foresight", daemon=True)
-        self._switch_before = sys.getswitchinterval()
-        sys.setswitchinterval(min(SWITCH_SECONDS, self._switch_before))
         self._thread.start()
 
-    @property
-    def ready(self) -> int:
-        return len(self._ready)
+    def ready(self, number: int) -> int:
+        """How many there are for suggestion `number` and those after it."""
+        return sum(proposal.number >= number for proposal in self._ready)
 
     def wake(self) -> None:
         with self._wake:
@@ -136,7 +137,7 @@ class _Thinker:
             if fits and (ready.known == len(self._records) or not wants_fresh):
                 return ready
         with self._wake:
-            self._until, self._waiting = until, True
+            self._number, self._until, self._waiting = number, until, True
             self._wake.notify()
         return None
 
@@ -145,7 +146,6 @@ class _Thinker:
             self._closed = True
             self._wake.notify()
         self._thread.join()
-        sys.setswitchinterval(self._switch_before)
 
     def _run(self, algo: Scheduler, problem: Problem) -> None:
         try:
@@ -168,9 +168,12 @@ class _Thinker:
                 waiting, self._waiting = self._waiting, False
             if self._closed:
                 return
-            proposals.hear()
             began = time.monotonic()
-            if waiting and proposals.ready and proposals.ready[0].until != self._until:
+            misfit = waiting and any(p.number == self._number and p.until != self._until for p in proposals.ready)
+            # A new result costs a model several times what one more suggestion does: it hears of them once a queue.
+            if not has_room() or not proposals.ready or misfit:
+                proposals.hear()
+            if misfit and proposals.ready:
                 proposals.forget()
             elif len(proposals.ready) == 1 and proposals.is_old and (waiting or began >= rested):
                 proposals.drop_last()

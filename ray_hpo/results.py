@@ -217,4 +217,11 @@ def load(path: str | Path) -> Result:
 def _frame(rows: list[dict[str, Any]]) -> pandas.DataFrame:
     import pandas
 
-    return pandas.DataFrame(rows)
+    try:
+        return pandas.DataFrame(rows)
+    except UnicodeEncodeError:  # half a character, which a trial may report and no string of Arrow can hold
+        return pandas.DataFrame([{_whole(key): _whole(value) for key, value in row.items()} for row in rows])
+
+
+def _whole(value: Any) -> Any:
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value

@@ -10,7 +10,6 @@ import contextlib
 import os
 import pickle
 import shutil
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -69,7 +68,7 @@ class CheckpointStore:
         self.folder = folder
 
     def trial_folder(self, trial: int) -> Path:
-        return self.folder / "trials" / f"{trial:05d}"
+        return self.folder / _trial_path(trial)
 
     def save(self, trial: int, step: float, checkpoint: Mapping[str, Any] | str | os.PathLike[str]) -> str:
         """Store a dict (pickled) or a folder (copied); return its path relative to the experiment's folder.
@@ -78,18 +77,19 @@ class CheckpointStore:
             OSError: it cannot be written.
             TypeError: it is neither a dict nor a path, or a dict that cannot be pickled.
         """
-        parent = self.trial_folder(trial)
-        parent.mkdir(parents=True, exist_ok=True)
-        unique = uuid.uuid4().hex[:8]  # an attempt that was given up may still be writing the same step
-        final = parent / f"checkpoint_{step:g}-{unique}"
-        partial = parent / f"{_PARTIAL}{unique}"
+        parent = _trial_path(trial)
+        if not os.path.isdir(f"{self.folder}/{parent}"):  # to try to make it takes longer than to look
+            os.makedirs(f"{self.folder}/{parent}", exist_ok=True)
+        unique = os.urandom(4).hex()  # an attempt that was given up may still be writing the same step
+        final = f"{parent}/checkpoint_{step:g}-{unique}"
+        partial = Path(f"{self.folder}/{parent}/{_PARTIAL}{unique}")
         try:
             _write(checkpoint, partial)
-            os.replace(partial, final)
+            os.replace(partial, f"{self.folder}/{final}")
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-        return str(final.relative_to(self.folder))
+        return final
 
     def sync(self, path: str) -> None:
         """Have the disk confirm a checkpoint, so that it survives a power failure. One that is gone needs none.
@@ -160,6 +160,10 @@ class CheckpointStore:
     @property
     def asked_to_save(self) -> bool:
         return (self.folder / SAVE_NOW).exists()
+
+
+def _trial_path(trial: int) -> str:
+    return f"trials/{trial:05d}"
 
 
 def _write(checkpoint: Mapping[str, Any] | str | os.PathLike[str], target: Path) -> None:

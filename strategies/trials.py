@@ -5,7 +5,6 @@ Here lives the state that schedulers read; they own none. Configurations are not
 
 from __future__ import annotations
 
-import bisect
 import math
 from collections import defaultdict
 from dataclasses import dataclass
@@ -121,7 +120,7 @@ class TrialTable:
                 rung = self.rung(row.bracket, row.until)
                 rung.add(record.value, row.number, record.values, record.excess)
                 if math.isfinite(record.value):
-                    bisect.insort(rung.means, row.mean)
+                    rung.add_mean(row.mean)
                 self._set(row, Status.WAITING)
             case Failed():
                 row = self.trials[record.trial]

@@ -26,6 +26,7 @@ from ray_hpo.experiment import Experiment
 from ray_hpo.journal.journal import Event, Journal
 from ray_hpo.journal.reader import read_experiment, read_reports
 from ray_hpo.messages import Cause, Crashed, Job
+from ray_hpo.resources import Request, larger_share, normalise
 from ray_hpo.simulation import simulate
 from tests.strategies.world import hash01
 
@@ -33,6 +34,7 @@ SPACE = as_space(
     {"x": uniform(0, 1), "kind": choice(["a", "b"]), "y": uniform(0, 1).when(kind="a")},
 )
 MAX_BUDGET = 9
+QUARTER = Request.of(normalise({"gpu": 0.25}))
 
 
 class Bumpy:
@@ -220,6 +222,47 @@ def test_work_is_what_there_is_to_do_now_within_the_budget(algo: str, budget: fl
     controller.run()
     assert controller.work(100) == 0
     journal.close()
+
+
+class Sharing(SimulatedExecutor):
+    """Trials of which `needs` knows run out of memory with a smaller share of a GPU; room takes `asks` questions."""
+
+    def __init__(self, needs: dict[int, float], asks: int) -> None:
+        super().__init__(Smooth(), 2)
+        self.needs, self.asks, self._asks = needs, asks, asks
+        self.launched: list[tuple[int, float | None]] = []
+
+    def room_for(self, gpu: float) -> bool:
+        self._asks -= 1
+        return self._asks < 0
+
+    def launch(self, job: Job) -> None:
+        self.launched.append((job.trial, job.gpu))
+        self._asks = self.asks
+        if (job.gpu or 0.25) >= self.needs.get(job.trial, 0.0):
+            super().launch(job)
+            return
+        self._jobs[job.trial] = job
+        self._push(job.begun, job.trial, [Crashed(job.trial, "gpu out of memory", "CUDA out of memory")])
+
+
+def test_a_trial_gets_more_of_a_gpu_while_others_go_on() -> None:
+    executor = Sharing({1: 1.0, 4: 0.5}, asks=2)
+    experiment = control(executor, more_gpu=lambda share: larger_share(QUARTER, share))
+    assert set(experiment.counts()) <= {"completed", "stopped"}
+    assert {t.number: (t.gpu, t.failures, t.losses, len(t.crashes)) for t in experiment.trials if t.crashes} == {
+        1: (1.0, 0, 0, 2),
+        4: (0.5, 0, 0, 1),
+    }
+    of_1 = [i for i, (trial, _) in enumerate(executor.launched) if trial == 1]
+    assert [executor.launched[i][1] for i in of_1[:3]] == [None, 0.5, 1.0]
+    assert of_1[2] - of_1[0] > 2, "others were launched while it waited"
+
+
+def test_more_than_a_whole_gpu_is_not_to_be_had() -> None:
+    experiment = control(Sharing({1: 2.0}, asks=0), more_gpu=lambda share: larger_share(QUARTER, share))
+    assert (experiment.trials[1].state, experiment.trials[1].failures) == ("failed", 1)
+    assert [cause for _, cause, _ in experiment.trials[1].crashes] == ["gpu out of memory"] * 3
 
 
 def test_a_lost_worker_costs_only_the_work_since_the_checkpoint() -> None:

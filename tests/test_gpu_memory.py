@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given, strategies as st
 
+from ray_hpo import Command, tune_run, uniform
 from ray_hpo.command.process import CommandFailed
 from ray_hpo.executors.ray.sharing import Held, to_leave, workers_taken
 from ray_hpo.resources import Request, larger_share, normalise
@@ -111,3 +114,21 @@ def test_whoever_goes_makes_room_on_one_gpu(workers: list[Held], share: float, l
         assert left + share <= 1.0 + 1e-9
         needed = math.ceil((left + share - 1.0 + 0.25 * len(going)) / 0.25 - 1e-9)
         assert len(going) <= max(needed, least)
+
+
+def test_a_program_that_says_so_as_it_fails(tmp_path: Path) -> None:
+    code = "import sys; sys.exit('torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB')"
+    result = tune_run(
+        {"x": uniform(0.0, 1.0)},
+        Command([sys.executable, "-c", code, ":x:"]),
+        metric="loss",
+        algo="random",
+        num_trials=1,
+        max_failures=1,
+        storage=tmp_path,
+        executor="inline",
+        progress=False,
+    )
+    (trial,) = result.trials
+    assert [cause for _, cause, _ in trial.crashes] == ["gpu out of memory"] * 2
+    assert (trial.state, trial.failures, trial.gpu) == ("failed", 2, None)

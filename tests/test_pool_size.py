@@ -24,6 +24,13 @@ def test_it_asks_for_no_more_nodes_than_there_is_work_for() -> None:
     assert change(Pool(2, 0, 9), None, 2, 24, lambda most: min(most, 5)) == -4, "some have been asked for in vain"
 
 
+def test_one_worker_is_there_to_the_end() -> None:
+    assert change(Pool(0, 0, 0), None, 8, 8, lambda most: 0) == 1
+    assert change(Pool(0, 0, 1), None, 8, 8, lambda most: 0) == 0
+    assert change(Pool(0, 0, 3), None, 8, 8, lambda most: 0) == -2
+    assert change(Pool(1, 0, 0), None, 8, 8, lambda most: 0) == 0
+
+
 def test_while_somebody_idles_nobody_is_called() -> None:
     assert change(Pool(1, 3, 4), None, 8, 24, endless) == -4
     assert change(Pool(1, 3, 0), None, 8, 24, endless) == 0
@@ -56,7 +63,7 @@ def test_a_pool_keeps_to_every_limit(pool: Pool, most: int | None, holds: int, a
     if by > 0:
         assert most is None or pool.size + by <= most
         assert addable is None or pool.size + by <= max(holds, addable)
-        assert pool.starting + by <= work
+        assert pool.starting + by <= (work or int(not pool.busy))
         assert not pool.idle
     if most is not None and pool.size > most:
         assert by <= most - pool.size

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -19,6 +21,12 @@ EPILOG = (
 
 class Group(TyperGroup):
     """Commands; a name that is none is told as any other mistake."""
+
+    def invoke(self, ctx: Any) -> Any:
+        for stream in (sys.stdout, sys.stderr):  # whatever trials report is printed, half of an emoji too
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        return super().invoke(ctx)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         command = super().get_command(ctx, cmd_name)

@@ -30,14 +30,18 @@ def make_trainable(bad: str) -> Any:
 
         import ray
 
+        from benchmarks.chaos.waiting import wait_until
         from ray_hpo import get_context, report
+        from ray_hpo.executors.ray.bad_nodes import STRIKES
 
         here = ray.get_runtime_context().get_node_id()
         with open(get_context().folder.parent / "attempts", "a") as file:
             file.write(f"{get_context().trial} {here}\n")
         if here == bad:
             os.kill(os.getpid(), signal.SIGKILL)
-        time.sleep(0.3)  # the training: so long that the other node cannot do it all
+        seen = get_context().folder.parent / "attempts"
+        wait_until(lambda: seen.read_text().count(bad) >= STRIKES, 60, "the losses")
+        time.sleep(0.2)  # the training: so long that workers would have started there again
         report({"loss": config["x"]})
 
     return train
@@ -52,7 +56,7 @@ def main(folder: Path) -> None:
         make_trainable(bad.node_id),
         metric="loss",
         algo="random",
-        num_trials=30,
+        num_trials=15,
         storage=folder,
         name="bad",
         progress=False,

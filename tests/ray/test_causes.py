@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import sys
+
 import pytest
 from ray.exceptions import (
     ActorDiedError,
@@ -13,6 +16,7 @@ from ray.exceptions import (
 )
 
 from ray_hpo.executors.ray.causes import cause_of, line_of
+from tests.ray.processes import Drivers
 
 DIED = "The actor died unexpectedly before finishing this task.\n\tclass_name: Worker\n\tpid: 17\n"
 
@@ -40,3 +44,12 @@ def test_causes(error: RayError, cause: str) -> None:
 def test_the_line_gives_the_reason() -> None:
     error = RayActorError(error_msg=DIED + "The actor is dead because its node has died. Node Id: 3f")
     assert line_of(error) == "RayActorError: The actor is dead because its node has died. Node Id: 3f"
+
+
+def test_causes_of_real_deaths(drivers: Drivers) -> None:
+    """Ray's own memory monitor, and a node that is drained before it goes."""
+    process = drivers.run([sys.executable, "-m", "tests.ray.real_causes"])
+    assert process.wait(180) == 0, drivers.output
+    told = json.loads(next(line for line in drivers.output.splitlines() if line.startswith("{")))
+    assert {name: cause for name, (cause, _) in told.items()} == {"small": "out of memory", "spot": "preempted"}
+    assert all("\n" not in line for _, line in told.values())

@@ -51,6 +51,15 @@ def test_sigterm_ends_in_order_too(tmp_path: Path, drivers: Drivers) -> None:
     assert ray_hpo.load(folder).status == "terminated"
     assert f"resume: ray-hpo resume {folder}\n" in drivers.output
 
+    trials = len(ray_hpo.load(folder).trials)
+    resumed = drivers.run([*COMMAND, "resume", str(folder)])
+    wait_until(lambda: len(ray_hpo.load(folder).trials) > trials, 60)
+    resumed.terminate()
+    assert resumed.wait(30) == 143, drivers.output
+    result = ray_hpo.resume(folder, driver.train, progress=False)
+    assert result.status == "all trials have run"
+    assert all(trial.losses == trial.failures == 0 for trial in result.trials)
+
 
 def test_a_second_driver_is_refused_and_told_of_the_first(tmp_path: Path, drivers: Drivers) -> None:
     folder = tmp_path / "locked"

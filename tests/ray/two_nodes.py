@@ -31,15 +31,17 @@ def make_trainable(doomed: str, at_risk: Path) -> Any:
         import ray
 
         from benchmarks.chaos.waiting import wait_until
-        from ray_hpo import get_checkpoint, get_context, report
+        from ray_hpo import get_checkpoint, get_context, load, report
 
         here = ray.get_runtime_context().get_node_id()
         if here != doomed:
             wait_until(lambda: len(list(at_risk.iterdir())) == 2, 60, "two trials on the doomed node")
+        trial, experiment = get_context().trial, get_context().folder.parents[1]
         state = get_checkpoint() or {"ran": []}
         for epoch in range(len(state["ran"]) + 1, 6):
             if here == doomed and epoch == 3:  # in the middle, until the node is gone
-                (at_risk / str(get_context().trial)).touch()
+                wait_until(lambda: load(experiment).trials[trial].step == 2, 60, "a driver that knows what was done")
+                (at_risk / str(trial)).touch()
                 threading.Event().wait()
             state = {"ran": [*state["ran"], here]}
             report({"loss": config["x"]}, checkpoint=state)

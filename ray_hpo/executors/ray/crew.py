@@ -61,7 +61,8 @@ class Crew:
         self._leave_nodes()
         self._leave_old_shares()
         for worker in [worker for worker in self.idle if now - worker.idle_since > IDLE_SECONDS]:
-            self.end(worker)
+            if len(self.workers) > 1:  # the last one is to hear that there is no more work
+                self.end(worker)
         present = [worker for worker in self.workers if not worker.goes]
         starting = [worker for worker in present if not worker.up and worker is not self.larger]
         lasting = [worker for worker in self.idle if now - worker.idle_since > LINGER_SECONDS and worker in present]
@@ -122,29 +123,32 @@ class Crew:
 
     def room_for(self, gpu: float, waiting: int) -> bool:
         """See `Executor.room_for`."""
+        new = self.larger is None
         if self.larger is None:
             self.larger = self._start(self._sizing.request.with_gpu(gpu), gpu)
-        if not self.larger.up:
-            self._make_room(self.larger, gpu)
+        if not self.larger.up and (self._make_room(gpu) or new):
             self.resize(waiting)
-        return self.larger.up and self.larger.share == gpu
+        return self.larger is not None and self.larger.up and self.larger.share == gpu
 
     def take_larger(self) -> WorkerHandle:
         worker, self.larger = self.larger, None
         assert worker is not None
         return worker
 
-    def _make_room(self, larger: WorkerHandle, gpu: float) -> None:
-        """Have as many workers go as it takes for `larger` to start; those that are idle at once."""
+    def _make_room(self, gpu: float) -> bool:
+        """Have as many workers go as it takes for the larger one to start, those that are idle at once; whether it
+        takes any."""
         held = [
             Held(one.gpu, one.request.amount("GPU"), one.share is None, one in self.idle, one.leaves)
             for one in self.workers
         ]
         staying = sum(not worker.leaves for worker in self.workers)
-        for worker in [self.workers[i] for i in to_leave(held, gpu, staying - self._size)]:
+        chosen = [self.workers[i] for i in to_leave(held, gpu, staying - self._size)]
+        for worker in chosen:
             worker.makes_room = True
             if worker in self.idle:
                 self.end(worker)
+        return bool(chosen)
 
     def _taken_by_larger(self) -> int:
         """Workers of the usual share that do not fit because of those with a larger one, besides these themselves."""

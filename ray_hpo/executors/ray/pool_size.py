@@ -39,4 +39,6 @@ def change(pool: Pool, most: int | None, holds: int, addable: int | None, work: 
     if pool.size == size:
         return 0
     useful = work(size - pool.busy)
+    if not pool.busy:
+        useful = max(useful, 1)  # only who has a worker to give asks for work, and so learns that there is no more
     return min(size - pool.size, useful - pool.starting)

@@ -83,6 +83,7 @@ class Sizing:
 
     def close(self) -> None:
         self._neighbours.close()
+        self._work = None  # it leads back to the executor, which would live on with all that it has put into Ray
 
     def _could_hold(self, holds: int) -> int | None:
         """Trials at a time with all nodes that may be added; None if that is not known. While nobody has said what
