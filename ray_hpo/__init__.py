@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         JournalError as JournalError,
         MetricMissing as MetricMissing,
         RayHpoError as RayHpoError,
+        StorageError as StorageError,
     )
     from ray_hpo.plan import Plan as Plan
     from ray_hpo.results import Result as Result, load as load
@@ -94,7 +95,7 @@ _PUBLIC = {
     "strategies.searchers.sobol": "Sobol",
     "strategies.searchers.tpe": "TPE",
     "ray_hpo.command.command": "Command",
-    "ray_hpo.errors": "ExperimentLocked InvalidInput JournalError MetricMissing RayHpoError",
+    "ray_hpo.errors": "ExperimentLocked InvalidInput JournalError MetricMissing RayHpoError StorageError",
     "ray_hpo.plan": "Plan",
     "ray_hpo.results": "Result load",
     "ray_hpo.simulation": "simulate",

@@ -10,9 +10,9 @@ import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +34,17 @@ from ray_hpo.journal import Lock
 from ray_hpo.journal.journal import Event, Journal
 from ray_hpo.journal.reader import read_experiment, read_spec
 from ray_hpo.journal.schema import FILE
+from ray_hpo.keeping import Keeping, keeping
+from ray_hpo.place import Place
 from ray_hpo.progress import Outlook, Progress, Silence, View, make_progress
 from ray_hpo.rehearsal import begin_rehearsal
 from ray_hpo.results import Result
 from ray_hpo.spec import Spec
-from ray_hpo.storage import CheckpointStore
+from ray_hpo.storage import TrialStore
 from ray_hpo.summary import plan_lines, print_lines, result_lines
 from ray_hpo.verification import is_over, new_folder, next_verification, verification_folders
-from ray_hpo.worker.session import SAVE_NOW
 
-MakeExecutor = Callable[[Path, Spec], Executor]  # from the folder and the spec of the experiment to run
+MakeExecutor = Callable[[Place, Spec], Executor]  # from the place and the spec of the experiment to run
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,8 @@ def look_through(folder: Path, spec: Spec, limits: Limits) -> None:
         inside(folder, path)
 
 
-def drive(folder: Path, spec: Spec, make_executor: MakeExecutor, limits: Limits, console: Console | None) -> Result:
-    """Run the experiment in `folder` from where its journal stands to its end, and return what came out.
+def drive(at: Path | Place, spec: Spec, make_executor: MakeExecutor, limits: Limits, console: Console | None) -> Result:
+    """Run the experiment at that place from where its journal stands to its end, and return what came out.
 
     A search that ended by itself is then verified, where its spec says so. Limits of budget and time are the search's:
     the verification comes on top of them.
@@ -113,24 +114,30 @@ def drive(folder: Path, spec: Spec, make_executor: MakeExecutor, limits: Limits,
         ExperimentLocked: another driver is at work on it.
         MetricMissing: the trainable does not report the metric.
     """
-    with Lock(folder):
-        if _session(folder, spec, make_executor, limits, console):
-            _verify(folder, spec, make_executor, console)
-    result = Result(folder)
+    place = at if isinstance(at, Place) else Place(at)
+    tell = None if console is None else partial(_tell, console)
+    with Lock(place.folder), keeping(place, tell) as storage:
+        if _session(place, spec, make_executor, limits, console, storage):
+            _verify(place, spec, make_executor, console, storage)
+    result = Result(place)
     if console is not None:
         print_lines(console, result_lines(result))
     return result
 
 
-def _verify(folder: Path, spec: Spec, make_executor: MakeExecutor, console: Console | None) -> None:
+def _tell(console: Console, text: str) -> None:
+    print_lines(console, [f"! {text}"])
+
+
+def _verify(place: Place, spec: Spec, make_executor: MakeExecutor, console: Console | None, storage: Keeping) -> None:
     """Go on with the verification that was begun, if one was, then begin one of what is not verified yet."""
     if not spec.verify_top:
         return
-    begun = [(part, Spec.from_json(read_spec(part))) for part in verification_folders(folder)]
-    search = read_experiment(folder, spec.experiment())
+    begun = [(part, Spec.from_json(read_spec(part))) for part in verification_folders(place.folder)]
+    search = read_experiment(place.folder, spec.experiment())
     new = next_verification(spec, search, [other for _, other in begun])
     if new is not None:
-        part = new_folder(folder, len(begun))
+        part = new_folder(place.folder, len(begun))
         part.mkdir(exist_ok=True)
         create(part, new)
         begun.append((part, new))
@@ -138,26 +145,34 @@ def _verify(folder: Path, spec: Spec, make_executor: MakeExecutor, console: Cons
         if is_over(other, read_experiment(part, other.experiment())):
             continue
         with Lock(part):
-            if not _session(part, other, make_executor, Limits(), console):
+            if not _session(place.part(part.name), other, make_executor, Limits(), console, storage):
                 return
 
 
-def _session(folder: Path, spec: Spec, make_executor: MakeExecutor, limits: Limits, console: Console | None) -> bool:
+def _session(
+    place: Place,
+    spec: Spec,
+    make_executor: MakeExecutor,
+    limits: Limits,
+    console: Console | None,
+    storage: Keeping,
+) -> bool:
     """One session, under the lock. Whether it went to its end, and was not interrupted."""
-    experiment = read_experiment(folder, spec.experiment())
+    experiment = read_experiment(place.folder, spec.experiment())
     _check(limits, experiment)
-    store = CheckpointStore(folder)
+    storage.watch(place)
+    store = place.store()
     store.sweep(experiment.checkpoints)
     experiment.unneeded.clear()  # swept
-    (folder / SAVE_NOW).unlink(missing_ok=True)
-    executor = make_executor(folder, spec)
-    journal = Journal(folder)
+    store.forget_asking()
+    executor = make_executor(place, spec)
+    journal = Journal(place.folder)
     try:
         if not experiment.records:  # a driver that died at once has not even noted the limits
             limits = limits.filled(spec)
         budget = _open_session(spec, experiment, journal, executor.now(), limits)
         strategy = Strategy.rebuild(spec.algo, spec.problem(), experiment.records)
-        return _run(spec, experiment, strategy, executor, journal, budget, store, console)
+        return _run(spec, experiment, strategy, executor, journal, budget, store, console, storage)
     finally:
         executor.shutdown()
         journal.close()
@@ -170,8 +185,9 @@ def _run(
     executor: Executor,
     journal: Journal,
     budget: Budget,
-    store: CheckpointStore,
+    store: TrialStore,
     console: Console | None,
+    storage: Keeping,
 ) -> bool:
     progress: Progress = Silence()
     if console is not None:
@@ -181,50 +197,49 @@ def _run(
         progress = make_progress(
             View(spec, experiment, Outlook(budget, num_trials, total), lambda: executor.slots), console
         )
-    with ThreadPoolExecutor(1, "discard") as cleaner:  # deleting can be slow on network storage
-
-        def discard(path: str) -> None:
-            cleaner.submit(store.delete, path)
-
-        # With one worker at a time every suggestion shall know all results, however long that takes.
-        ahead = spec.algo.searcher.learns and executor.slots != 1  # none: nodes are still to come
-        foresight = Foresight(strategy, experiment.records, lambda: executor.slots) if ahead else None
+    # With one worker at a time every suggestion shall know all results, however long that takes.
+    ahead = spec.algo.searcher.learns and executor.slots != 1  # none: nodes are still to come
+    foresight = Foresight(strategy, experiment.records, lambda: executor.slots) if ahead else None
+    if foresight is not None:
+        begin_rehearsal(spec.algo, strategy.problem)
+    controller = Controller(
+        experiment,
+        strategy,
+        executor,
+        journal,
+        budget=budget,
+        max_failures=spec.max_failures,
+        trial_timeout=spec.trial_timeout,
+        more_gpu=spec.more_gpu,
+        nest=spec.space.nest,
+        seed_of=spec.trial_seed,
+        on_tick=progress.update,
+        foresight=foresight,
+        discard=lambda path: storage.discard(partial(store.delete, path)),
+        ask_to_save=lambda: _ask_to_save(store, spec),
+    )
+    storage.on_lost = controller.interrupt
+    if isinstance(executor, Elastic):
+        executor.follow(controller.work)
+    try:
+        with _signals(controller):
+            controller.run()
+    finally:
+        progress.close()
         if foresight is not None:
-            begin_rehearsal(spec.algo, strategy.problem)
-        controller = Controller(
-            experiment,
-            strategy,
-            executor,
-            journal,
-            budget=budget,
-            max_failures=spec.max_failures,
-            trial_timeout=spec.trial_timeout,
-            more_gpu=spec.more_gpu,
-            nest=spec.space.nest,
-            seed_of=spec.trial_seed,
-            on_tick=progress.update,
-            foresight=foresight,
-            discard=discard,
-            ask_to_save=lambda: _ask_to_save(store.folder, spec),
-        )
-        if isinstance(executor, Elastic):
-            executor.follow(controller.work)
-        try:
-            with _signals(controller):
-                controller.run()
-        finally:
-            progress.close()
-            if foresight is not None:
-                foresight.close()
-        return not controller.interrupted
+            foresight.close()
+    return not controller.interrupted
 
 
-def _ask_to_save(folder: Path, spec: Spec) -> bool:
+def _ask_to_save(store: TrialStore, spec: Spec) -> bool:
     """Commands that save into :checkpoint: can do so between two reports."""
     command = (spec.trainable or {}).get("command")
     if command is None or not Command.from_json(command).saves:
         return False
-    (folder / SAVE_NOW).touch()
+    try:
+        store.ask_to_save()
+    except OSError:  # storage is away, or the disk is full: they could not save anyway
+        return False
     return True
 
 

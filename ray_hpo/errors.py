@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from strategies.errors import InvalidInput, near_matches
 
-__all__ = ["ExperimentLocked", "InvalidInput", "JournalError", "MetricMissing", "RayHpoError", "near_matches"]
+__all__ = [
+    "ExperimentLocked",
+    "InvalidInput",
+    "JournalError",
+    "MetricMissing",
+    "RayHpoError",
+    "StorageError",
+    "near_matches",
+]
 
 
 class RayHpoError(Exception):
@@ -21,3 +29,12 @@ class JournalError(RayHpoError):
 
 class MetricMissing(RayHpoError):
     """The trainable never reports the metric that the experiment optimises."""
+
+
+class StorageError(RayHpoError, OSError):
+    """Remote storage does not answer, or refuses. An OSError too: for a trial it is what a full disk is.
+
+    again: so it was the last time, and nothing has gone well since.
+    """
+
+    again = False

@@ -8,8 +8,10 @@ import time
 import uuid
 from pathlib import Path
 
-from ray_hpo.errors import InvalidInput, RayHpoError
+from ray_hpo.errors import InvalidInput, JournalError, RayHpoError
 from ray_hpo.journal.schema import FILE
+from ray_hpo.place import Place
+from ray_hpo.remote.uri import is_remote, without_file_scheme
 
 
 def choose_name(name: str | None, trainable_name: str) -> str:
@@ -25,13 +27,17 @@ def choose_name(name: str | None, trainable_name: str) -> str:
     return name
 
 
-def make_folder(storage: str | os.PathLike[str], name: str) -> Path:
-    """Create and return the folder of a new experiment.
+def make_place(storage: str | os.PathLike[str], name: str) -> Place:
+    """The place of a new experiment; its folder is made.
 
     Raises:
         InvalidInput: an experiment of this name is there already, or nothing can be written there.
     """
-    folder = Path(storage).expanduser().absolute() / name
+    if is_remote(storage):
+        from ray_hpo.remote.live import new_place
+
+        return new_place(str(storage), name)
+    folder = local_folder(storage) / name
     refuse_existing(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -39,7 +45,7 @@ def make_folder(storage: str | os.PathLike[str], name: str) -> Path:
             pass
     except OSError as error:
         raise InvalidInput(f"storage={os.fspath(storage)!r} cannot be written: {error}") from error
-    return folder
+    return Place(folder)
 
 
 def refuse_existing(folder: Path) -> None:
@@ -54,25 +60,56 @@ def refuse_existing(folder: Path) -> None:
         )
 
 
-def existing_folder(path: str | os.PathLike[str]) -> Path:
-    """The folder of an experiment that is there.
+def find(path: str | os.PathLike[str]) -> Place:
+    """The place of an experiment that is there, to look at.
 
     Raises:
-        RayHpoError: none is.
+        RayHpoError: none is, or its storage does not answer.
     """
-    folder = Path(path).expanduser().absolute()
+    if is_remote(path):
+        from ray_hpo.remote.live import reading_place
+
+        return reading_place(str(path))
+    folder = local_folder(path)
     if not os.path.isfile(folder / FILE):
-        raise RayHpoError(f"{folder} holds no experiment: there is no {FILE} in it; `ray-hpo ls` lists what is there")
-    return folder
+        raise JournalError(f"{folder} holds no experiment: there is no {FILE} in it; `ray-hpo ls` lists what is there")
+    return Place(folder)
 
 
-def experiments_in(storage: str | os.PathLike[str]) -> list[Path]:
-    """The folders of the experiments in `storage`, the newest first.
+def find_to_drive(path: str | os.PathLike[str]) -> Place:
+    """The place of an experiment that is there, to go on with.
 
     Raises:
-        RayHpoError: `storage` is no folder.
+        RayHpoError: none is, or its storage does not answer.
     """
-    root = Path(storage).expanduser()
+    found = find(path)
+    if found.uri is None:
+        return found
+    from ray_hpo.remote.live import live_place
+
+    place = live_place(found.uri)
+    place.folder.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def experiments_in(storage: str | os.PathLike[str]) -> list[str]:
+    """The experiments in `storage`, the newest first.
+
+    Raises:
+        RayHpoError: `storage` is no folder, or does not answer.
+    """
+    if is_remote(storage):
+        from ray_hpo.remote.live import remote_experiments
+
+        return [str(uri) for uri in remote_experiments(str(storage))]
+    root = local_folder(storage)
     if not os.path.isdir(root):  # False as well for a name that cannot be one
         raise RayHpoError(f"{root} is not a folder; experiments lie in the folder that tune_run got as storage=")
-    return sorted((file.parent for file in root.glob(f"*/{FILE}")), key=lambda folder: -(folder / FILE).stat().st_mtime)
+    found = sorted(root.glob(f"*/{FILE}"), key=lambda file: -file.stat().st_mtime)
+    return [str(file.parent) for file in found]
+
+
+def local_folder(path: str | os.PathLike[str]) -> Path:
+    """The folder that a user means: ~ and file:// are understood."""
+    text = os.fspath(path)
+    return Path(without_file_scheme(text)).expanduser().absolute()

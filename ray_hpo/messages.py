@@ -12,7 +12,7 @@ from ray_hpo.reports import Reports
 
 # Why an attempt at a trial broke off. The first three count as the trial's own failures; journals of 0.1 may say
 # "infra" for any of the others. "unreachable" is a worker whose connection broke: Ray does not know yet what became
-# of it.
+# of it. "storage": a checkpoint could not be fetched from remote storage.
 Cause = Literal[
     "user",
     "timeout",
@@ -22,6 +22,7 @@ Cause = Literal[
     "unreachable",
     "out of memory",
     "preempted",
+    "storage",
     "infra",
 ]
 OWN_FAULTS = frozenset({"user", "timeout", "gpu out of memory"})

@@ -101,7 +101,7 @@ class _Recorded:
         self._seconds = {t.number: t.seconds / max(t.step, 1e-9) for t in result.trials}
         self._steps: dict[int, list[float]] = {}
         self._values: dict[int, list[Mapping[str, Any]]] = {}
-        for number, step, _, metrics in read_reports(result.path):
+        for number, step, _, metrics in read_reports(result.place.folder):
             if isinstance(metrics.get(self._metric), (int, float)):
                 self._steps.setdefault(number, []).append(step)
                 self._values.setdefault(number, []).append(metrics)
@@ -137,7 +137,7 @@ def replay(result: Result, algo: str | Searcher | Scheduler, workers: int | None
         raise InvalidInput(f"{(chosen if chosen.copies else spec.algo).name} makes trials of its own: no replay can")
     busy = experiment.worker_seconds(experiment.last_time) / max(experiment.elapsed, 1e-9)
     workers = workers or max(1, round(busy))
-    with told_if_damaged(result.path / FILE):  # of configurations that do not belong to the space, say
+    with told_if_damaged(result.place.folder / FILE):  # of configurations that do not belong to the space, say
         recorded = _Recorded(result)
         replayed = simulate(
             recorded,

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ray_hpo.errors import RayHpoError
+from ray_hpo.folder import find
 from ray_hpo.journal import read_experiment, read_reports, read_spec
-from ray_hpo.journal.lock import is_held
+from ray_hpo.place import Place
 from ray_hpo.spec import Spec
-from ray_hpo.storage import CheckpointStore
 from ray_hpo.trial import Trial
 from ray_hpo.verification import Verified, is_over, next_verification, verification_folders, verified_configs
 
@@ -21,10 +21,15 @@ if TYPE_CHECKING:
 class Result:
     """An experiment on disk. Reads the journal when made; make another one to see later events."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.spec = Spec.from_json(read_spec(path))
-        self.experiment = read_experiment(path, self.spec.experiment())
+    def __init__(self, at: Path | Place) -> None:
+        self.place = at if isinstance(at, Place) else Place(at)
+        self.spec = Spec.from_json(read_spec(self.place.folder))
+        self.experiment = read_experiment(self.place.folder, self.spec.experiment())
+
+    @property
+    def path(self) -> Path | str:
+        """Its folder; or its URI, where it is on remote storage."""
+        return self.place.shown
 
     @property
     def trials(self) -> list[Trial]:
@@ -43,7 +48,7 @@ class Result:
         """
         best = self.experiment.best
         if best is None:
-            raise RayHpoError(f"no trial of {self.path} has a result yet; `ray-hpo show {self.path}` tells why")
+            raise RayHpoError(f"no trial of {self.path} has a result yet; `ray-hpo show {self.place.quoted}` tells why")
         return best
 
     @property
@@ -90,7 +95,7 @@ class Result:
     @cached_property
     def verifications(self) -> list[Result]:
         """The runs behind `verified`, as experiments of their own; a search that grew may have several."""
-        return [Result(part) for part in verification_folders(self.path)]
+        return [Result(self.place.part(part.name)) for part in verification_folders(self.place.folder)]
 
     @property
     def verification_due(self) -> bool:
@@ -108,7 +113,7 @@ class Result:
 
     def checkpoint(self, trial: Trial) -> dict[str, Any] | Path | None:
         """The last checkpoint of a trial; None if it reported none, or was stopped."""
-        return None if trial.checkpoint is None else CheckpointStore(self.path).load(trial.checkpoint.path)
+        return None if trial.checkpoint is None else self.place.store().load(trial.checkpoint.path)
 
     def lineage(self, trial: Trial) -> list[Trial]:
         """A trial and those of which it is a copy of a copy, the oldest first: each trained to the next one's
@@ -124,7 +129,7 @@ class Result:
         if self.experiment.closed:
             open_parts = [part.status for part in self.verifications if not is_over(part.spec, part.experiment)]
             return "; verification ".join([self.experiment.closed, *open_parts])
-        return "running" if is_held(self.path) else "cut off: its driver is gone"
+        return "running" if self.place.is_busy() else "cut off: its driver is gone"
 
     @property
     def spent(self) -> float:
@@ -133,16 +138,18 @@ class Result:
 
     @property
     def resume_command(self) -> str:
-        return f"ray-hpo resume {self.path}"
+        return f"ray-hpo resume {self.place.quoted}"
 
     def reports(self, trial: int) -> pandas.DataFrame:
         """One row a report of one trial: step, time, metrics."""
-        rows = [{"step": step, "time": time, **metrics} for _, step, time, metrics in read_reports(self.path, trial)]
+        rows = [
+            {"step": step, "time": time, **metrics} for _, step, time, metrics in read_reports(self.place.folder, trial)
+        ]
         return _frame(rows)
 
     def all_reports(self) -> pandas.DataFrame:
         """One row a report of every trial: trial, step, time, metrics."""
-        rows = read_reports(self.path)
+        rows = read_reports(self.place.folder)
         return _frame([{"trial": n, "step": step, "time": time, **metrics} for n, step, time, metrics in rows])
 
     def to_dataframe(self) -> pandas.DataFrame:
@@ -199,12 +206,12 @@ class Result:
 
 
 def load(path: str | Path) -> Result:
-    """The experiment at `path`, while it runs or afterwards.
+    """The experiment at `path`, a folder or a URI, while it runs or afterwards.
 
     Raises:
-        JournalError: there is none.
+        RayHpoError: there is none, or its storage does not answer.
     """
-    return Result(Path(path).expanduser().absolute())
+    return Result(find(path))
 
 
 def _frame(rows: list[dict[str, Any]]) -> pandas.DataFrame:

@@ -10,14 +10,52 @@ import contextlib
 import os
 import pickle
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from ray_hpo.inside import check_links, inside
 
-_DICT_FILE = ".ray_hpo_checkpoint.pkl"
+DICT_FILE = ".ray_hpo_checkpoint.pkl"
 _PARTIAL = ".partial-"
+
+
+SAVE_NOW = "save-now"  # a file in the experiment's folder by which its driver asks all trials to save
+
+
+class TrialStore(Protocol):
+    """What workers ask of storage: `CheckpointStore` for folders, `remote.store.RemoteStore` for URIs."""
+
+    def trial_folder(self, trial: int) -> Path:
+        """The trial's own folder, on this machine; it may have to be made."""
+
+    def save(self, trial: int, step: float, checkpoint: Mapping[str, Any] | str | os.PathLike[str]) -> str: ...
+
+    def sync(self, path: str) -> None: ...
+
+    def load(self, path: str) -> dict[str, Any] | Path: ...
+
+    def delete(self, path: str) -> None: ...
+
+    def sweep(self, keep: Iterable[str]) -> None: ...
+
+    def begin(self, trial: int, goes_on: bool) -> None:
+        """A trial begins here, or goes on after a pause: what it wrote before is to be in its folder."""
+
+    def flush(self) -> None:
+        """What the trial wrote so far is to be where everybody can read it."""
+
+    def end(self) -> None:
+        """The trial writes no more."""
+
+    def ask_to_save(self) -> None:
+        """Have all trials that can save between two reports do so."""
+
+    def forget_asking(self) -> None: ...
+
+    @property
+    def asked_to_save(self) -> bool: ...
 
 
 class CheckpointStore:
@@ -74,7 +112,7 @@ class CheckpointStore:
         folder = inside(self.folder, path)
         if not folder.is_dir():
             raise FileNotFoundError(f"{folder} is gone")
-        data = folder / _DICT_FILE
+        data = folder / DICT_FILE
         if not data.is_file():
             return folder
         with open(data, "rb") as file:
@@ -84,7 +122,7 @@ class CheckpointStore:
     def delete(self, path: str) -> None:
         folder = inside(self.folder, path)
         try:  # that of a dict, of which there may be many
-            os.unlink(os.path.join(folder, _DICT_FILE))
+            os.unlink(os.path.join(folder, DICT_FILE))
             os.rmdir(folder)
         except OSError:
             shutil.rmtree(folder, ignore_errors=True)
@@ -104,6 +142,25 @@ class CheckpointStore:
             if name.startswith(("checkpoint_", _PARTIAL)) and str(folder.relative_to(self.folder)) not in kept:
                 shutil.rmtree(folder, ignore_errors=True)
 
+    def begin(self, trial: int, goes_on: bool) -> None:
+        """Nothing to do: everybody writes in place."""
+
+    def flush(self) -> None:
+        """Likewise."""
+
+    def end(self) -> None:
+        """Likewise."""
+
+    def ask_to_save(self) -> None:
+        (self.folder / SAVE_NOW).touch()
+
+    def forget_asking(self) -> None:
+        (self.folder / SAVE_NOW).unlink(missing_ok=True)
+
+    @property
+    def asked_to_save(self) -> bool:
+        return (self.folder / SAVE_NOW).exists()
+
 
 def _trial_path(trial: int) -> str:
     return f"trials/{trial:05d}"
@@ -112,29 +169,37 @@ def _trial_path(trial: int) -> str:
 def _write(checkpoint: Mapping[str, Any] | str | os.PathLike[str], target: Path) -> None:
     if isinstance(checkpoint, Mapping):
         target.mkdir()
-        with open(target / _DICT_FILE, "wb") as file:
-            _dump(dict(checkpoint), file)
-    elif isinstance(checkpoint, (str, os.PathLike)):
-        if not os.path.isdir(checkpoint):
-            raise TypeError(
-                f"checkpoint={os.fspath(checkpoint)!r} is not a folder; give a dict or the path of a folder"
-            )
-        shutil.copytree(checkpoint, target)  # in the kernel, without passing through this process
+        pickle_to(lambda: open(target / DICT_FILE, "wb"), dict(checkpoint))  # noqa: SIM115  # which closes it
     else:
+        shutil.copytree(checked_folder(checkpoint), target)  # in the kernel, without passing through this process
+
+
+def checked_folder(checkpoint: str | os.PathLike[str]) -> str:
+    """
+    Raises:
+        TypeError: a checkpoint that is neither a dict nor a folder.
+    """
+    if not isinstance(checkpoint, (str, os.PathLike)):
         raise TypeError(f"a checkpoint is a dict or the path of a folder; got {type(checkpoint).__name__}")
+    if not os.path.isdir(checkpoint):
+        raise TypeError(f"checkpoint={os.fspath(checkpoint)!r} is not a folder; give a dict or the path of a folder")
+    return os.fspath(checkpoint)
 
 
-def _dump(checkpoint: dict[str, Any], file: BinaryIO) -> None:
-    """Pickle `checkpoint`: fast where that works, by value where it holds classes of a script or a notebook."""
+def pickle_to(open_file: Callable[[], AbstractContextManager[BinaryIO]], checkpoint: dict[str, Any]) -> None:
+    """Pickle `checkpoint`: fast where that works, by value where it holds classes of a script or a notebook.
+
+    open_file: opens the file to write, from its beginning each time.
+    """
     try:
-        _Pickler(file, protocol=pickle.HIGHEST_PROTOCOL).dump(checkpoint)
+        with open_file() as file:
+            _Pickler(file, protocol=pickle.HIGHEST_PROTOCOL).dump(checkpoint)
     except (pickle.PicklingError, AttributeError, TypeError):
         from ray import cloudpickle
 
-        file.seek(0)
-        file.truncate()
         try:
-            cloudpickle.dump(checkpoint, file)  # type: ignore[no-untyped-call]  # Ray's
+            with open_file() as file:
+                cloudpickle.dump(checkpoint, file)  # type: ignore[no-untyped-call]  # Ray's
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise TypeError(f"the checkpoint cannot be pickled: {error}") from error
 

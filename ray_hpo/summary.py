@@ -92,7 +92,7 @@ def result_lines(result: Result) -> list[str]:
     lines += hours_lines(result)
     lines += [
         f"folder: {result.path}",
-        f"inspect: ray-hpo show {result.path}",
+        f"inspect: ray-hpo show {result.place.quoted}",
         f"resume: {result.resume_command}{_more(result)}",
     ]
     return lines

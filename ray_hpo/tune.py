@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import random
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -25,9 +25,10 @@ from ray_hpo.command_algo import check_command, how_trials_run, suited
 from ray_hpo.drive import Limits, MakeExecutor, create, drive, look_through
 from ray_hpo.errors import InvalidInput
 from ray_hpo.executors.base import Executor
-from ray_hpo.folder import choose_name, existing_folder, make_folder
+from ray_hpo.folder import choose_name, find, find_to_drive, make_place
 from ray_hpo.goals import Goals
 from ray_hpo.journal import read_spec
+from ray_hpo.place import Place
 from ray_hpo.plan import Plan, make_plan
 from ray_hpo.resources import normalise
 from ray_hpo.results import Result
@@ -36,7 +37,7 @@ from ray_hpo.spec import Spec, check_count, parse_duration
 from ray_hpo.summary import print_lines
 from ray_hpo.trainable_ref import import_trainable, reference_of, short_name, text_of
 from ray_hpo.warm_start import read_earlier
-from ray_hpo.worker.session import Setting
+from ray_hpo.worker.setting import Setting
 from ray_hpo.worker.trainables import is_resumable
 
 ExecutorName = Literal["ray", "inline"]
@@ -133,7 +134,8 @@ def tune_run(
             `verify_top`); default: all of them. Trials that run or pause keep theirs, since they go on from there;
             those that are stopped lose it. Within a trial each checkpoint replaces the one before.
         fidelity: name of the metric that tells how far training is; default: the number of reports.
-        name, storage: the experiment's folder is `storage/name`.
+        name, storage: the experiment's folder is `storage/name`. storage may be a URI that pyarrow.fs knows, as
+            s3://bucket/path: see docs/storage.md.
         seed: makes suggestions repeatable; drawn and recorded if not given.
         isolate: give each trial a fresh process.
         executor: "ray", or "inline" for one trial at a time in this process, for debugging.
@@ -151,7 +153,7 @@ def tune_run(
     if trainable is None:
         options = {key: value for key, value in locals().items() if key not in ("space", "trainable")}
         return lambda trainable: tune_run(space, trainable, **options)
-    console = Console() if progress else None
+    console = Console(file=sys.stdout) if progress else None  # not what a trial in this process puts in its place
     searched = to_space(space)
     goals = Goals.of(metric, mode, constraints)
     if isinstance(trainable, Command):
@@ -206,11 +208,11 @@ def tune_run(
     _check_parts(executor, spec, trainable)
     if dry_run:
         return _plan(spec, executor, notes, console)
-    folder = make_folder(storage, spec.name)
+    place = make_place(storage, spec.name)
     if console is not None:
         print_lines(console, notes)
-    create(folder, spec)
-    return drive(folder, spec, _executor(executor, trainable), Limits(), console)
+    create(place.folder, spec)
+    return drive(place, spec, _executor(executor, trainable), Limits(), console)
 
 
 def resume(
@@ -230,7 +232,7 @@ def resume(
     """Go on with the experiment at `path` as if nothing had happened: same trials, same decisions, nothing twice.
 
     Args:
-        path: the experiment's folder.
+        path: the experiment's folder, or its URI.
         trainable: default: import, or run, what the journal names. That is code of whoever wrote the folder, and so are
             the checkpoints in it, which workers unpickle; both come after all checks of the folder.
         num_trials, time_limit, total_budget, gpu_hours, cost, patience: new limits over all sessions together, larger
@@ -242,15 +244,15 @@ def resume(
         imported.
         InvalidInput: a changed space (the message shows the difference), a limit below what has been done.
     """
-    folder = existing_folder(path)
-    spec = Spec.from_json(read_spec(folder))
+    found = find(path)
+    spec = Spec.from_json(read_spec(found.folder))
     if space is not None:
         _refuse_changes(spec.space, to_space(space))
     limits = Limits(num_trials, parse_duration(time_limit), total_budget, gpu_hours, cost, patience)
     limits.check(spec)
-    console = Console() if progress else None
+    console = Console(file=sys.stdout) if progress else None  # not what a trial in this process puts in its place
     if trainable is None:
-        look_through(folder, spec, limits)  # for whatever the journal names runs from here on
+        look_through(found.folder, spec, limits)  # for whatever the journal names runs from here on
         if console is not None and spec.trainable is not None:
             print_lines(console, [f"trainable: {text_of(spec.trainable)}, as the journal names it"])
         trainable = import_trainable(spec.trainable, path)
@@ -259,7 +261,7 @@ def resume(
             "the trainable is of another kind than the recorded one: train(config) and train(config, budget)"
         )
     _check_parts(executor, spec, trainable)
-    return drive(folder, spec, _executor(executor, trainable), limits, console)
+    return drive(find_to_drive(path), spec, _executor(executor, trainable), limits, console)
 
 
 def _choose_algo(
@@ -341,16 +343,17 @@ def _check_parts(executor: str, spec: Spec, trainable: Any) -> None:
 
 
 def _executor(executor: str, trainable: Any) -> MakeExecutor:
-    def make(folder: Path, spec: Spec) -> Executor:
+    def make(place: Place, spec: Spec) -> Executor:
         axis, (metric, *further) = spec.problem().fidelity, spec.goals.names
         setting = Setting(
-            folder,
+            place.folder,
             metric,
             spec.fidelity,
             axis.whole,
             tuple(further),
             max_budget=axis.max_budget,
             resumable=spec.resumable,
+            remote=None if place.uri is None else str(place.uri.told_endpoint()),
             measures_gpu=spec.request.auto_gpu,
         )
         if executor == "inline":

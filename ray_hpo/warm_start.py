@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TypeAlias
 
 from strategies.domains import shorten
@@ -18,7 +17,7 @@ from strategies.strategy import Problem
 
 from ray_hpo.errors import InvalidInput, RayHpoError
 from ray_hpo.experiment import Experiment
-from ray_hpo.folder import existing_folder
+from ray_hpo.folder import find
 from ray_hpo.goals import Goals
 from ray_hpo.results import Result
 
@@ -30,7 +29,7 @@ def read_earlier(
 ) -> tuple[list[str], Earlier]:
     """Where the results are from, and the results; of trials only, not those that they began with themselves.
 
-    sources: folders of experiments, `Result`s, or what `simulate` returned.  fidelity: what budgets count.
+    sources: folders or URIs of experiments, `Result`s, or what `simulate` returned.  fidelity: what budgets count.
 
     Raises:
         InvalidInput: a source is none, measures something else, or is given twice; no result can be used; or the
@@ -90,7 +89,7 @@ def _open(source: Source, field: str) -> tuple[str, Experiment, str | None]:
         return f"the simulation of {field}", source, None
     if isinstance(source, (str, os.PathLike)):
         try:
-            source = Result(existing_folder(Path(source)))
+            source = Result(find(source))
         except (RayHpoError, InvalidInput) as error:
             raise InvalidInput(f"{field}: {error}") from error
     if not isinstance(source, Result):

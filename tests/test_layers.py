@@ -83,7 +83,7 @@ def test_names_for_a_training_script_are_light() -> None:
 
 
 def test_a_worker_is_light() -> None:
-    assert not loaded_after("import ray_hpo.worker.actor") & {*HEAVY, "numpy"}
+    assert not loaded_after("import ray_hpo.worker.actor, ray_hpo.worker.command_body") & {*HEAVY, "numpy", "pyarrow"}
 
 
 def test_the_controller_knows_neither_ray_nor_sql() -> None:
@@ -110,6 +110,14 @@ ARROWS = {
     "ray_hpo.executors": ("ray_hpo.tune", "ray_hpo.drive", "ray_hpo.controller", "ray_hpo.journal", "strategies"),
     "ray_hpo.worker": ("ray_hpo.executors", "ray_hpo.journal", "ray_hpo.controller", "ray_hpo.tune", "strategies"),
     "ray_hpo.journal": ("ray_hpo.executors", "ray_hpo.controller", "ray_hpo.tune", "ray_hpo.worker"),
+    "ray_hpo.remote": (
+        "ray_hpo.worker",
+        "ray_hpo.executors",
+        "ray_hpo.controller",
+        "ray_hpo.tune",
+        "ray_hpo.drive",
+        "strategies",
+    ),
     "ray_hpo.storage": ("ray_hpo.worker", "ray_hpo.executors", "ray_hpo.controller", "ray_hpo.journal", "strategies"),
 }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -45,7 +44,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-PathArgument = Annotated[Path, typer.Argument(help="The experiment's folder.")]
+PathArgument = Annotated[str, typer.Argument(help="The experiment's folder, or its URI.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 INSPECT = "Look at experiments"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -73,7 +72,7 @@ def _standing(result: Result, trial: Trial) -> str:
 
 @app.command(rich_help_panel=INSPECT)
 def compare(
-    paths: Annotated[list[Path], typer.Argument(help="The experiments' folders, two or more.")],
+    paths: Annotated[list[str], typer.Argument(help="The experiments' folders or URIs, two or more.")],
     as_json: JsonOption = False,
 ) -> None:
     """Lay experiments side by side: what each found, for what budget and in what time."""

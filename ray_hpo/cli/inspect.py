@@ -14,7 +14,7 @@ from ray_hpo.errors import InvalidInput
 
 @app.command("ls", rich_help_panel=INSPECT)
 def list_experiments(
-    storage: Annotated[Path, typer.Argument(help="A folder of experiments.")] = Path("~/ray_hpo"),
+    storage: Annotated[str, typer.Argument(help="A folder of experiments, or a URI (s3://bucket/path).")] = "~/ray_hpo",
     as_json: JsonOption = False,
 ) -> None:
     """List the experiments in a folder, the newest first."""

@@ -5,16 +5,19 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Protocol
 
 import typer
 
 from ray_hpo.cli.app import INSPECT, PathArgument, app
 from ray_hpo.errors import InvalidInput
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ray_hpo.place import Place
+
 CHUNK = 1 << 20
-LOOK_SECONDS = 0.2
 
 
 @app.command(rich_help_panel=INSPECT)
@@ -26,21 +29,19 @@ def logs(
     """Print what a trial printed: its standard output, and on standard error its standard error."""
     from ray_hpo.inside import check_links
     from ray_hpo.results import load
-    from ray_hpo.storage import CheckpointStore
 
     result = load(path)
     check_trial(trial, len(result.trials), path)
-    check_links(result.path)
-    folder = CheckpointStore(result.path).trial_folder(trial)
+    check_links(result.place.folder)
 
     def over() -> bool:
         now = load(path)
         return now.trials[trial].state != "running" or now.status != "running"
 
-    copy_logs(folder, sys.stdout.buffer, sys.stderr.buffer, over if follow else None)
+    copy_logs(source_of(result.place, trial), sys.stdout.buffer, sys.stderr.buffer, over if follow else None)
 
 
-def check_trial(trial: int, count: int, path: Path) -> None:
+def check_trial(trial: int, count: int, path: str) -> None:
     """
     Raises:
         InvalidInput: there is no such trial.
@@ -49,29 +50,57 @@ def check_trial(trial: int, count: int, path: Path) -> None:
         raise InvalidInput(f"trial {trial}: {path} has {count} trials, counted from 0")
 
 
-def copy_logs(folder: Path, out: BinaryIO, err: BinaryIO, over: Callable[[], bool] | None = None) -> None:
-    """Copy a trial's output from its folder. over: whether nothing more will come; None copies what is there."""
-    offsets = {"output.log": 0, "stdout.log": 0, "stderr.log": 0}
+class Source(Protocol):
+    """Where a trial's output is."""
+
+    look_seconds: float  # between two looks when nothing comes
+
+    def new(self, name: str) -> Iterator[bytes]:
+        """What has come of the log `name` since the last time."""
+
+
+class FolderSource:
+    """In a folder, in files that grow."""
+
+    look_seconds = 0.2
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._offsets: dict[str, int] = {}
+
+    def new(self, name: str) -> Iterator[bytes]:
+        path = self._folder / name
+        if not path.is_file():
+            return
+        with open(path, "rb") as file:
+            file.seek(self._offsets.get(name, 0))
+            while chunk := file.read(CHUNK):
+                self._offsets[name] = file.tell()
+                yield chunk
+
+
+def source_of(place: Place, trial: int) -> Source:
+    if place.uri is None:
+        return FolderSource(place.store().trial_folder(trial))
+    from ray_hpo.remote.folder import RemoteFolder
+    from ray_hpo.remote.logs import RemoteSource
+    from ray_hpo.remote.store import trial_path
+
+    return RemoteSource(RemoteFolder(place.uri), trial_path(trial))
+
+
+def copy_logs(source: Source, out: BinaryIO, err: BinaryIO, over: Callable[[], bool] | None = None) -> None:
+    """Copy a trial's output. over: whether nothing more will come; None copies what is there."""
     while True:
         last = over is None or over()
         some = False
-        for name in offsets:
-            for chunk in _from(folder / name, offsets[name]):
+        for name in ("output.log", "stdout.log", "stderr.log"):
+            for chunk in source.new(name):
                 some = True
-                offsets[name] += len(chunk)
                 target = err if name == "stderr.log" else out
                 target.write(chunk)
                 target.flush()
         if last:
             return
         if not some:
-            time.sleep(LOOK_SECONDS)
-
-
-def _from(path: Path, offset: int) -> Iterator[bytes]:
-    if not path.is_file():
-        return
-    with open(path, "rb") as file:
-        file.seek(offset)
-        while chunk := file.read(CHUNK):
-            yield chunk
+            time.sleep(source.look_seconds)

@@ -124,7 +124,9 @@ class SweepOptions:
     grace: Annotated[float | None, _option("Seconds from SIGTERM to SIGKILL (default 10).", _TRIALS)] = None
 
     name: Annotated[str | None, _option("The experiment's name.", _PLACE)] = None
-    storage: Annotated[str | None, _option("Where experiments lie (default ~/ray_hpo).", _PLACE)] = None
+    storage: Annotated[
+        str | None, _option("Where experiments lie (default ~/ray_hpo): a folder, or s3://bucket/path.", _PLACE)
+    ] = None
     executor: Annotated[str, _option("ray (default), or inline: one trial at a time, no Ray.", _PLACE)] = "ray"
     quiet: Annotated[bool, _option("Show nothing but errors.", _PLACE, "--quiet", "-q")] = False
     as_json: Annotated[bool, _option("Print the outcome as JSON, and nothing else.", _PLACE, "--json")] = False

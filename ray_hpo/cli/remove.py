@@ -3,38 +3,56 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ray_hpo.cli.app import INSPECT, app
 from ray_hpo.errors import InvalidInput
 
+if TYPE_CHECKING:
+    from ray_hpo.place import Place
+
 
 @app.command("rm", rich_help_panel=INSPECT)
 def remove(
-    paths: Annotated[list[Path], typer.Argument(help="The experiments' folders.")],
+    paths: Annotated[list[str], typer.Argument(help="The experiments' folders, or URIs.")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Remove experiments: journals, checkpoints and output. One that runs is refused."""
-    from ray_hpo.folder import existing_folder
-    from ray_hpo.journal.lock import is_held
+    from ray_hpo.folder import find
 
-    folders = [existing_folder(path) for path in paths]
-    for folder in folders:  # all are looked at before any is removed
-        if folder.is_symlink():
-            raise InvalidInput(f"{folder} is a link to {folder.resolve()}: give that folder itself")
-        if is_held(folder):
-            raise InvalidInput(f"{folder} is running: interrupt its driver first")
-    for folder in folders:
-        if yes or typer.confirm(f"remove {folder} ({_size(folder)})?"):
-            shutil.rmtree(folder)
-            typer.echo(f"removed {folder}")
+    places = [find(path) for path in paths]
+    for place in places:  # all are looked at before any is removed
+        if place.folder.is_symlink():
+            raise InvalidInput(f"{place} is a link to {place.folder.resolve()}: give that folder itself")
+        if place.is_busy():
+            raise InvalidInput(f"{place} is running: interrupt its driver first")
+    for place in places:
+        if yes or typer.confirm(f"remove {place} ({_size(place)})?"):
+            _remove(place)
+            typer.echo(f"removed {place}")
 
 
-def _size(folder: Path) -> str:
-    size = float(sum(file.lstat().st_size for file in folder.rglob("*") if not file.is_dir()))
+def _remove(place: Place) -> None:
+    if place.uri is None:
+        shutil.rmtree(place.folder)
+        return
+    from ray_hpo.remote.folder import RemoteFolder
+    from ray_hpo.remote.live import forget
+
+    RemoteFolder(place.uri).delete_folder()
+    forget(place.uri)
+
+
+def _size(place: Place) -> str:
+    if place.uri is None:
+        sizes = [file.lstat().st_size for file in place.folder.rglob("*") if not file.is_dir()]
+    else:
+        from ray_hpo.remote.folder import RemoteFolder
+
+        sizes = [file.size for file in RemoteFolder(place.uri).files()]
+    size = float(sum(sizes))
     for unit in ("bytes", "KB", "MB", "GB"):
         if size < 1000:
             return f"{size:.0f} {unit}"

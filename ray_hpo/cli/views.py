@@ -6,7 +6,6 @@ import dataclasses
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -18,7 +17,7 @@ from strategies.registry import algo_to_json, describe
 from ray_hpo.budget import duration_text
 from ray_hpo.errors import RayHpoError
 from ray_hpo.progress import config_text
-from ray_hpo.results import Result
+from ray_hpo.results import Result, load
 from ray_hpo.summary import result_lines
 from ray_hpo.trial import Trial
 
@@ -29,27 +28,28 @@ def make_console() -> Console:
     return console if console.is_terminal else Console(width=250)
 
 
-def experiment_rows(folders: Iterable[Path]) -> list[dict[str, Any]]:
+def experiment_rows(paths: Iterable[str]) -> list[dict[str, Any]]:
     """One row an experiment; one that cannot be read says so in its status."""
-    return [_experiment_row(folder) for folder in folders]
+    return [_experiment_row(path) for path in paths]
 
 
-def _experiment_row(folder: Path) -> dict[str, Any]:
+def _experiment_row(path: str) -> dict[str, Any]:
+    name = path.partition("?")[0].rpartition("/")[2]
     try:
-        result = Result(folder)
+        result = load(path)
     except RayHpoError as error:
-        return {"name": folder.name, "status": f"unreadable: {error}", "path": str(folder)}
+        return {"name": name, "status": f"unreadable: {error}", "path": path}
     goals = result.spec.goals
     best = None if goals.several or result.experiment.best is None else result.best_value
     row = {
-        "name": folder.name,
+        "name": name,
         "status": result.status,
         "algo": describe(result.spec.algo),
         "trials": len(result.trials),
         "metric": result.spec.metric,
         "best": best,
         "time": round(result.experiment.elapsed, 1),
-        "path": str(folder),
+        "path": path,
     }
     return {**row, "pareto_front": len(result.pareto_front)} if goals.several else row
 
@@ -172,7 +172,7 @@ def print_trial(result: Result, trial: Trial) -> None:
         *_origin(result, trial),
         f"last report: step {trial.step:g}, {config_text(trial.metrics)}",
         f"retries: {trial.failures} exceptions, {trial.losses} lost workers",
-        f"output: ray-hpo logs {result.path} {trial.number}",
+        f"output: ray-hpo logs {result.place.quoted} {trial.number}",
         "decisions:",
     ]
     began = trial.decisions[0][0] if trial.decisions else 0.0

@@ -54,7 +54,7 @@ class _TuneSession:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self.experiment_name = self.run_id = session.setting.folder.name
+        self.experiment_name = self.run_id = session.setting.name
         self.trial_name = self.trial_id = f"{session.job.trial:05d}"
         self.trial_resources = None
 

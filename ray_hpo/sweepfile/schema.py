@@ -67,7 +67,7 @@ class Sweep(BaseModel):
     folder: str | None = Field(default=None, description="where the command runs; default: here")
     grace: float = Field(default=10.0, description="seconds from SIGTERM to SIGKILL")
     name: str | None = Field(default=None, description="the experiment's name")
-    storage: str = Field(default="~/ray_hpo", description="where experiments lie")
+    storage: str = Field(default="~/ray_hpo", description="where experiments lie: a folder, or s3://bucket/path")
     seed: int | None = Field(default=None, description="makes suggestions repeatable")
 
     @field_validator("mode")

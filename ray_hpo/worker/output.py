@@ -6,7 +6,7 @@ import io
 import sys
 from typing import TextIO
 
-from ray_hpo.storage import CheckpointStore
+from ray_hpo.storage import TrialStore
 
 
 class Output(io.TextIOBase):
@@ -16,7 +16,7 @@ class Output(io.TextIOBase):
     those that come late: a logger that was set up in one trial holds on to what standard output was then.
     """
 
-    def __init__(self, store: CheckpointStore) -> None:
+    def __init__(self, store: TrialStore) -> None:
         self._store = store
         self._trial: int | None = None
         self._file: TextIO | None = None

@@ -9,13 +9,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ray_hpo.errors import StorageError
 from ray_hpo.messages import Cause, Crashed, Ended, Job, Message
-from ray_hpo.storage import CheckpointStore
 from ray_hpo.worker import gpu_usage, session as sessions
 from ray_hpo.worker.gpu_memory import is_gpu_out_of_memory
 from ray_hpo.worker.outbox import Bell
 from ray_hpo.worker.output import Output
-from ray_hpo.worker.session import Session, Setting, TrialReleased
+from ray_hpo.worker.session import Session, TrialReleased
+from ray_hpo.worker.setting import Setting, open_store
 from ray_hpo.worker.trainables import Body, as_body
 
 WINDOW_SECONDS = 0.05  # reports of one trial that arrive within this travel together
@@ -34,7 +35,8 @@ class TrialRunner:
         self._body: Body = as_body(trainable)
         self._setting = setting
         self._asked_to_leave = asked_to_leave
-        self._output = Output(CheckpointStore(setting.folder))
+        self._store = open_store(setting)
+        self._output = Output(self._store)
         self._lock = threading.Lock()  # of the next two
         self._waiting: deque[Job] = deque()
         self._begun: list[Session] = []  # whose messages have not all been taken; the last one may still train
@@ -113,7 +115,8 @@ class TrialRunner:
                 return None
             if self._begun:
                 gpu_usage.free()
-            session = Session(self._waiting.popleft(), self._setting, self._bell, alone, self._asked_to_leave)
+            job = self._waiting.popleft()
+            session = Session(job, self._setting, self._bell, alone, self._asked_to_leave, self._store)
             self._begun.append(session)
         sessions.enter(session)
         return session
@@ -122,16 +125,19 @@ class TrialRunner:
         """Run a trial to its end; whether this process is fit for another one."""
         trial = session.job.trial
         try:
+            self._store.begin(trial, goes_on=session.job.checkpoint is not None)
             self._output.begin(trial)
             try:
                 self._body(session.job.config, session)
             finally:
                 self._output.end()
+                self._store.end()
         except TrialReleased:
             return not session.left
         except BaseException as error:
             details = getattr(error, "details", "") or _trimmed_traceback(error)  # a command's own words say more
             kind: Cause = "gpu out of memory" if is_gpu_out_of_memory(error) else "user"
+            kind = "storage" if isinstance(error, StorageError) else kind
             session.outbox.put(Crashed(trial, kind, _line(error), details, session.seconds))
             return False
         session.outbox.put(Ended(trial, session.seconds))

@@ -18,13 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ray_hpo.errors import StorageError
 from ray_hpo.messages import AtMilestone, Checkpoint, Crashed, Job, Measured, Notice, Saved
-from ray_hpo.storage import CheckpointStore
+from ray_hpo.storage import TrialStore
 from ray_hpo.worker import gpu_usage
 from ray_hpo.worker.outbox import Bell, Outbox
+from ray_hpo.worker.setting import Setting as Setting, open_store
 from ray_hpo.worker.syncing import syncing
 
-SAVE_NOW = "save-now"  # a file in the experiment's folder by which its driver asks all trials to save
 FIRST_MEASUREMENTS, MEASURE_SECONDS = 3, 30.0  # of GPU memory: at so many first reports, and then so often
 SAVE_SECONDS = 60.0  # how much work a trainable that saves on demand may lose
 
@@ -54,36 +55,21 @@ class Context:
     seed: int
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What is the same for every trial of an experiment.
-
-    folder: the experiment's.  fidelity: the metric that tells how far training is; None counts reports.
-    whole: budgets are whole numbers.  max_budget: that of a full training.
-    metric, further: what must be a number wherever it is reported.
-    resumable: a trial goes on where it paused, or is never paused; if not, each milestone is trained from nothing.
-    measures_gpu: trials tell how much GPU memory they take.
-    """
-
-    folder: Path
-    metric: str
-    fidelity: str | None = None
-    whole: bool = True
-    further: tuple[str, ...] = ()
-    max_budget: float = math.inf
-    resumable: bool = True
-    measures_gpu: bool = False
-
-
 class Session:
     """One trial's link to its runner.
 
-    alone: no other job came with this one.
+    alone: no other job came with this one.  store: default: a new one for `setting`.
     asked_to_leave: why the trial is to go on elsewhere, from its next checkpoint; empty if it is not.
     """
 
     def __init__(
-        self, job: Job, setting: Setting, bell: Bell, alone: bool = True, asked_to_leave: Callable[[], str] = str
+        self,
+        job: Job,
+        setting: Setting,
+        bell: Bell,
+        alone: bool = True,
+        asked_to_leave: Callable[[], str] = str,
+        store: TrialStore | None = None,
     ) -> None:
         self.job = job
         self.setting = setting
@@ -93,7 +79,7 @@ class Session:
         self._bell = bell
         self._alone = alone
         self._began = time.monotonic()
-        self._store = CheckpointStore(setting.folder)
+        self._store = store or open_store(setting)
         self._saved_at = time.monotonic()
         self._saved_step = -math.inf
         self._asked_to_leave = asked_to_leave
@@ -155,13 +141,13 @@ class Session:
     @property
     def asked_to_save(self) -> bool:
         """Whether the session of the driver ends, so that whoever can save should do so now."""
-        return (self.setting.folder / SAVE_NOW).exists()
+        return self._store.asked_to_save
 
     def context(self) -> Context:
         folder = self._store.trial_folder(self.job.trial)
         with contextlib.suppress(OSError):  # a full disk is the trainable's business only if it writes there
             folder.mkdir(parents=True, exist_ok=True)
-        return Context(self.job.trial, self.job.config, self.until, self._store.folder.name, folder, self.job.seed)
+        return Context(self.job.trial, self.job.config, self.until, self.setting.name, folder, self.job.seed)
 
     @property
     def released(self) -> bool:
@@ -198,6 +184,8 @@ class Session:
             self._measure_gpu()
         if self._saved_step == step < self.until:
             self._leave_if_asked()
+        if self.step >= self.until and not last:
+            self._store.flush()
         while self.step >= self.until and not last:
             self.outbox.put(AtMilestone(self.job.trial, self.job.final, self.seconds))
             if self._alone:
@@ -245,6 +233,8 @@ class Session:
             self._not_saved(step, error)
 
     def _not_saved(self, step: float, error: OSError) -> None:
+        if isinstance(error, StorageError) and error.again:
+            return  # storage is away for every trial: one word of each worker is enough
         self.outbox.put(Notice(self.job.trial, f"checkpoint at {step:g} could not be written: {error}"))
 
 

@@ -6,20 +6,11 @@ import shlex
 import sys
 from pathlib import Path
 
-import pytest
 import yaml
 
 from tests.clusters.lab.lab import LAPTOP, ROOT, Lab
 
-HERE = Path(__file__).parent
 SHIPPED = ROOT / "cluster" / "local.yaml"
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run in several processes, these share one: a cluster at a time. No other test's Ray sees it."""
-    for item in items:
-        if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.xdist_group("clusters"))
 
 
 def edited(lab: Lab, name: str) -> None:

@@ -28,6 +28,10 @@ def train(config: dict[str, Any]) -> None:
 
 
 def start(folder: Path, **options: Any) -> ray_hpo.Result:
+    return start_in(folder.parent, folder.name, **options)
+
+
+def start_in(storage: Path | str, name: str, **options: Any) -> ray_hpo.Result:
     result = ray_hpo.tune_run(
         SPACE,
         train,
@@ -35,8 +39,8 @@ def start(folder: Path, **options: Any) -> ray_hpo.Result:
         algo="hyperband",
         max_budget=EPOCHS,
         num_trials=TRIALS,
-        name=folder.name,
-        storage=folder.parent,
+        name=name,
+        storage=storage,
         seed=5,
         **options,
     )
