@@ -137,7 +137,7 @@ def test_a_head_that_makes_no_sense_is_told(tmp_path: Path, undisturbed: ray_hpo
         connection.execute("UPDATE head SET spec = ?", (spec,))
     with pytest.raises(JournalError, match=r"what the experiment is cannot be read from its journal|its head is none"):
         load(folder)
-    (row,) = experiment_rows([folder])
+    (row,) = experiment_rows([str(folder)])
     assert row["status"].startswith("unreadable: ")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 import ray_hpo
 from ray_hpo import get_context, report, tune_run, uniform
@@ -79,6 +79,8 @@ def test_what_is_accepted_travels_and_comes_back(metrics: Any) -> None:
 
 @QUICK
 @given(metrics=METRICS)
+@example(metrics={"loss": 10**300})
+@example(metrics={"loss": -1.7e308})
 def test_one_odd_trial_is_nobody_elses_trouble(tmp_path: Path, metrics: Any) -> None:
     def train(config: dict[str, float]) -> None:
         for _ in range(3):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 _Test = Callable[[Any], bool]
-_HUGE = 1e300
 
 
 def _is_number(value: Any) -> bool:
@@ -15,7 +15,10 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_finite(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) < _HUGE
+    try:
+        return type(value) in (int, float) and math.isfinite(value)
+    except OverflowError:  # more digits than a float has
+        return False
 
 
 def _is_text(value: Any) -> bool:
@@ -94,7 +97,7 @@ def spec_body(text: str) -> dict[str, Any]:
 
 def _int(text: str) -> int:
     value = int(text)
-    if abs(value) > _HUGE:
+    if not _is_finite(value):
         raise ValueError(f"a number of {len(text)} digits is none of ours")
     return value
 
