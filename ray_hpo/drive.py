@@ -225,10 +225,15 @@ def _run(
         with _signals(controller):
             controller.run()
     finally:
+        storage.on_lost = _ended  # it outlives the controller, which holds all that is known of all trials
         progress.close()
         if foresight is not None:
             foresight.close()
     return not controller.interrupted
+
+
+def _ended(reason: str) -> None:
+    """No session is there that could hear of it."""
 
 
 def _ask_to_save(store: TrialStore, spec: Spec) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ import pytest
 
 import ray_hpo
 from ray_hpo import MetricMissing, get_checkpoint, get_context, report, resume, tune_run, uniform
+from ray_hpo.controller import Controller
+from ray_hpo.experiment import Experiment
 from ray_hpo.journal import read_reports
 
 EPOCHS = 9
@@ -88,6 +91,23 @@ def test_a_function_that_returns_runs_once_for_each_trial(tmp_path: Path) -> Non
     result = run(tmp_path, lambda config: {"loss": config["x"]}, algo="random", max_budget=None)
     assert [trial.step for trial in result.trials] == [1] * 15
     assert result.best_value == min(trial.config["x"] for trial in result.trials)
+
+
+def test_what_was_known_is_let_go_before_the_result_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else all trials are in memory twice."""
+    held = []
+
+    class Watched(ray_hpo.Result):
+        def __init__(self, *args: Any) -> None:
+            gc.collect()
+            held.extend(known for known in gc.get_objects() if isinstance(known, Controller | Experiment))
+            super().__init__(*args)
+
+    monkeypatch.setattr("ray_hpo.drive.Result", Watched)
+    gc.collect()
+    before = [known for known in gc.get_objects() if isinstance(known, Controller | Experiment)]
+    run(tmp_path)
+    assert [known for known in held if not any(known is other for other in before)] == []
 
 
 def test_mode_max(tmp_path: Path) -> None:
