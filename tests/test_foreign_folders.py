@@ -316,6 +316,19 @@ def test_json_of_any_kind_is_told(original: Path, tmp_path: Path, data: st.DataO
     look(folder)
 
 
+def test_half_a_character_can_be_exported(original: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "foreign"
+    shutil.copytree(original, folder)
+    with closing(sqlite3.connect(folder / "journal.sqlite", isolation_level=None)) as connection:
+        ((seq, body),) = connection.execute("SELECT seq, body FROM events WHERE kind = 'start' LIMIT 1").fetchall()
+        start = json.loads(body)
+        start["config"]["x"] = "\ud800"
+        connection.execute("UPDATE events SET body = ? WHERE seq = ?", (json.dumps(start), seq))
+    look(folder)
+    CLI.invoke(COMMANDS, ["export", str(folder), "--csv", str(tmp_path / "trials.csv")])
+    assert "\\ud800" in (tmp_path / "trials.csv").read_text()
+
+
 @pytest.mark.parametrize(
     "statement",
     [

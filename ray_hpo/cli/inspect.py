@@ -63,7 +63,7 @@ def export(
     result = load(path)
     frame = result.all_reports() if reports else result.to_dataframe()
     try:
-        frame.to_csv(sys.stdout if str(csv) == "-" else csv, index=not reports)
+        frame.to_csv(sys.stdout if str(csv) == "-" else csv, index=not reports, errors="backslashreplace")
     except OSError as error:
         raise InvalidInput(f"--csv {csv} cannot be written: {error}") from error
     if str(csv) != "-":
