@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
-Rule = Callable[[str, str], str]  # from method and path of a request to a fault: "500", "gone", "hang"; "" is none
+Rule = Callable[
+    [str, str], str
+]  # from method and path of a request to a fault: "500", "gone", "hang", "slow"; "" is none
+SLOW_SECONDS = 0.05  # what a slow request takes longer
 _ANSWERS = {
     "500": ("500 Internal Server Error", "InternalError"),
     "403": ("403 Forbidden", "AccessDenied"),
@@ -35,7 +38,9 @@ class S3:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         self.requests.append((method, path))
         fault = self.rule(method, path) if self.rule is not None else ""
-        if not fault:
+        if fault == "slow":
+            self.released.wait(SLOW_SECONDS)
+        if fault in ("", "slow"):
             return self._app(environ, start_response)  # type: ignore[no-any-return]
         if fault == "hang":
             self.released.wait()

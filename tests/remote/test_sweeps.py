@@ -135,6 +135,24 @@ def test_every_request_fails_once(s3: S3, reference: ray_hpo.Result) -> None:
     assert not result.experiment.notices
 
 
+def test_slow_writes_change_nothing(s3: S3, reference: ray_hpo.Result) -> None:
+    slow = []
+
+    def writes(method: str, path: str) -> str:
+        if method not in ("PUT", "POST"):
+            return ""
+        slow.append(path)
+        return "slow"
+
+    s3.rule = writes
+    result = run(s3.uri())
+    assert outcome(result) == outcome(reference)
+    assert each_step_once(result)
+    assert len(slow) > len(result.trials)
+    on_a_new_machine()
+    assert outcome(ray_hpo.load(result.path)) == outcome(reference)
+
+
 def test_the_sweep_goes_on_while_the_bucket_is_away(
     s3: S3, reference: ray_hpo.Result, capsys: pytest.CaptureFixture[str]
 ) -> None:
