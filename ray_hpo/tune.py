@@ -6,7 +6,7 @@ import dataclasses
 import os
 import random
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -41,7 +41,6 @@ from ray_hpo.worker.setting import Setting
 from ray_hpo.worker.trainables import is_resumable
 
 ExecutorName = Literal["ray", "inline"]
-Runner = Callable[[Any], Result]
 
 
 def tune_run(

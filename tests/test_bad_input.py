@@ -15,8 +15,6 @@ import ray_hpo
 from ray_hpo import InvalidInput, choice, loguniform, randint, report, resume, tune_run, uniform
 from ray_hpo.journal import Journal
 
-REPOSITORY = Path(__file__).parent.parent
-
 
 def train(config: dict[str, Any]) -> None:
     for epoch in range(1, 5):

@@ -23,9 +23,7 @@ def test_four_nodes_with_two_gpus_each(tmp_path: Path) -> None:
     assert len(set(ends)) == 6, "no GPU has two"
     assert all(trial[0] != child[0] for trial, child in told["pairs"]), "STRICT_SPREAD: on two nodes"
     assert len(told["refusals"]) == 6
-    for message, seconds in told["refusals"].values():
-        assert "its nodes have {CPU: 1, GPU: 2}" in message
-        assert seconds < 10, "in seconds, though nothing is measured here"
+    assert all("its nodes have {CPU: 1, GPU: 2}" in message for message in told["refusals"].values())
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from strategies.actions import Done, Failed, Limit, Reached, Record, Start, Stop, Wait
+from strategies.actions import Done, Failed, Limit, Reached, Record, Start, Wait
 from strategies.domains import Space, choice, loguniform, ordinal, randint, uniform
 from strategies.earlier import Earlier
 from strategies.schedulers.base import Scheduler
@@ -128,7 +128,3 @@ def run(
 def starts(records: list[Record]) -> list[Start]:
     """The trials that the searcher proposed: those without a parent."""
     return [record for record in records if isinstance(record, Start) and record.parent is None]
-
-
-def stops(records: list[Record]) -> list[Stop]:
-    return [record for record in records if isinstance(record, Stop)]
