@@ -85,9 +85,10 @@ def result_lines(result: Result) -> list[str]:
     if spec.max_budget is not None and experiment.trials:
         full = spec.max_budget * experiment.proposed
         text = fidelity_text(round(result.spent, 2))
+        times = f" ({full / result.spent:.1f} x)" if result.spent > 0 else ""
         lines.append(
             f"spent: {text} {unit(spec)}; full training of all {experiment.proposed} trials would have taken "
-            f"{fidelity_text(full)} ({full / max(result.spent, 1e-9):.1f} x)"
+            f"{fidelity_text(full)}{times}"
         )
     lines += hours_lines(result)
     lines += [

@@ -278,7 +278,9 @@ def test_no_trial_with_a_result(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
     result = run(tmp_path, fail, num_trials=2, progress=True)
     assert result.experiment.best is None
-    assert "best: none, no trial has a result\n  trial 0: ValueError: no data" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "best: none, no trial has a result\n  trial 0: ValueError: no data" in out
+    assert "full training of all 2 trials would have taken 18\n" in out
     assert len(result.to_dataframe()) == 2
 
 
