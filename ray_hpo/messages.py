@@ -86,12 +86,13 @@ class AtMilestone:
     """The trial has reported at its `until` or beyond. Its worker waits for the verdict, unless it has been released.
 
     seconds: here and below: how long it had its worker, where that is not the time since its launch: it was launched
-    ahead of its turn.
+    ahead of its turn.  saved: it has a checkpoint of here, so that it can go on elsewhere.
     """
 
     trial: int
     released: bool = False
     seconds: float | None = None
+    saved: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,3 +128,8 @@ def is_over(message: Message) -> bool:
 def is_last(message: Message) -> bool:
     """Whether nothing of the trial follows `message` until it is told to go on."""
     return isinstance(message, (AtMilestone, Ended, Crashed))
+
+
+def makes_way(message: Message) -> bool:
+    """Whether with `message` another trial may have the worker: this one is over, or loses nothing by it."""
+    return isinstance(message, Ended) or (isinstance(message, AtMilestone) and (message.released or message.saved))

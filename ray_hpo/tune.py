@@ -365,6 +365,6 @@ def _executor(executor: str, trainable: Any) -> MakeExecutor:
         wanted = [n for n in (spec.max_concurrent, trials) if n is not None]
         limit, priority = min(wanted, default=None), spec.priority
         ahead = not spec.algo.heeds_results and spec.patience is None
-        return RayExecutor(trainable, setting, spec.request, limit, spec.isolate, ahead, priority)
+        return RayExecutor(trainable, setting, spec.request, limit, spec.isolate, ahead, spec.algo.pauses, priority)
 
     return make

@@ -11,7 +11,7 @@ import pytest
 
 from ray_hpo.messages import AtMilestone, Crashed, Ended, Job, Message
 from ray_hpo.reports import Reports
-from ray_hpo.worker.runner import TrialRunner
+from ray_hpo.worker.runner import StuckTrial, TrialRunner
 from ray_hpo.worker.session import Setting, report
 
 LONG = 3600.0  # of windows that end because all is over
@@ -142,3 +142,64 @@ def test_release_ends_the_one_that_runs_and_drops_the_rest(runner_of: Any) -> No
     runner.start([job(7, until=1.0)])
     messages, _ = runner.next_batch(LONG)
     assert messages[-1] == AtMilestone(7)
+
+
+# ---- the next order ----
+
+
+def test_a_trial_at_its_milestone_makes_way_for_the_next_order(runner_of: Any) -> None:
+    left = threading.Event()
+
+    def train(config: dict[str, Any]) -> None:
+        try:
+            for epoch in range(4):
+                report({"loss": epoch}, checkpoint={"epoch": epoch})
+        finally:
+            left.set()
+
+    runner = runner_of(train)
+    runner.start([job(0, until=2.0)])
+    messages, _ = runner.next_batch(LONG)
+    assert messages[-1] == AtMilestone(0, saved=True)
+    runner.start([job(1, until=3.0)], ahead=True)
+    messages, _ = runner.next_batch(LONG)
+    assert left.is_set()
+    assert {message.trial for message in messages} == {1}
+    assert isinstance(messages[-1], AtMilestone) and messages[-1].seconds is not None
+
+
+def test_a_trial_that_does_not_make_way_is_told_of(runner_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ray_hpo.worker.runner.RELEASE_SECONDS", 0.1)
+    go_on = threading.Event()
+
+    def train(config: dict[str, Any]) -> None:
+        try:
+            report({"loss": 0.0})
+        finally:
+            go_on.wait()
+
+    runner = runner_of(train)
+    runner.start([job(0, until=1.0)])
+    runner.next_batch(LONG)
+    runner.start([job(1, until=1.0)])
+    with pytest.raises(StuckTrial, match=r"trial 0 was released and did not return in 0 s"):
+        runner.next_batch(LONG)
+    go_on.set()
+    messages, _ = runner.next_batch(LONG)
+    assert messages[-1] == AtMilestone(1)
+
+
+def test_after_an_exception_the_next_order_is_run(runner_of: Any) -> None:
+    def train(config: dict[str, Any]) -> dict[str, float]:
+        if config["x"] == 0:
+            raise ValueError("diverged")
+        return {"loss": 0.0}
+
+    runner = runner_of(train)
+    for _ in range(50):
+        runner.start([job(0)])
+        messages, _ = runner.next_batch(LONG)
+        assert isinstance(messages[-1], Crashed)
+        runner.start([job(1)])
+        messages, _ = runner.next_batch(LONG)
+        assert messages[-1] == Ended(1)

@@ -28,6 +28,21 @@ class StuckTrial(RuntimeError):
     """A released trainable does not return; only ending the process frees what it holds."""
 
 
+class Order:
+    """Jobs to run one after another. Whoever gave it waits for its bell.
+
+    ahead: it was given before it was their turn.
+    """
+
+    def __init__(self, jobs: Sequence[Job], ahead: bool) -> None:
+        self.jobs = deque(jobs)  # those that are still to begin
+        self.alone = len(jobs) == 1
+        self.ahead = ahead
+        self.bell = Bell()
+        self.begun: list[Session] = []  # whose messages have not all been taken; the last one may still train
+        self.broken = False  # whether the process is fit for no other of its jobs
+
+
 class TrialRunner:
     """Trials of `trainable`, one at a time. All run in one thread: starting one takes longer than a short trial."""
 
@@ -37,44 +52,50 @@ class TrialRunner:
         self._asked_to_leave = asked_to_leave
         self._store = open_store(setting)
         self._output = Output(self._store)
-        self._lock = threading.Lock()  # of the next two
-        self._waiting: deque[Job] = deque()
-        self._begun: list[Session] = []  # whose messages have not all been taken; the last one may still train
-        self._bell = Bell()
-        self._busy = False  # whether the thread is at work, or has not been asked since
-        self._begin: queue.SimpleQueue[bool] = queue.SimpleQueue()
-        self._over: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._state = threading.Condition()  # of the next two, and of what is in an order
+        self._order = Order((), ahead=False)
+        self._rests = True  # whether the thread waits to be woken
+        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._loop, name="trial", daemon=True)
         self._thread.start()
 
-    def start(self, jobs: Sequence[Job]) -> None:
-        """Begin `jobs`, one after the other. The trials before them must have been released, or be over.
+    def start(self, jobs: Sequence[Job], ahead: bool = False) -> None:
+        """Begin `jobs`, one after the other. A trial that is at its milestone is released; no other may be at work.
 
         Where there are several, each must be over by itself: at its end, or because it is final.
+        ahead: they were launched before it was their turn, and tell how long they took.
         """
-        self.release()
-        self._bell = Bell()
-        self._waiting.extend(jobs)
-        self._busy = True
-        self._begin.put(len(jobs) == 1)
+        with self._state:
+            before, self._order = self._order, Order(jobs, ahead)
+            rests, self._rests = self._rests, False
+        if rests:
+            self._wake.put(None)
+        for session in before.begun[-1:]:
+            session.release()  # then its thread finds the new order by itself
 
     def proceed(self, until: float) -> None:
         """Let the trial at its milestone train on."""
-        self._begun[-1].proceed(until)
+        self._order.begun[-1].proceed(until)
 
     def next_batch(self, window: float = WINDOW_SECONDS, timeout: float | None = None) -> tuple[list[Message], int]:
         """The next messages, those of `window` seconds together; maybe none, and none if there is none in `timeout`
         seconds. And how many of the jobs are given back, the last ones: nobody is to wait for a long one.
+
+        Raises:
+            StuckTrial: the trial before them was released, and does not return.
         """
-        if self._waiting:
+        order = self._order
+        if order.jobs and not order.alone:
             window = timeout = min(window, BEHIND_SECONDS)
-        self._bell.wait(window, timeout)
-        given_back = 0
-        with self._lock:
-            if len(self._waiting) > 1 or self._begun:  # else its thread has only not turned to it yet
-                given_back = len(self._waiting)
-                self._waiting.clear()
-            begun, self._begun = self._begun, self._begun[-1:]
+        order.bell.wait(window, RELEASE_SECONDS if order.jobs and timeout is None else timeout)
+        with self._state:
+            if order.jobs and order.alone and timeout is None:
+                raise self._stuck()
+            given_back = 0
+            if len(order.jobs) > 1 or order.begun:  # else its thread has only not turned to it yet
+                given_back = len(order.jobs)
+                order.jobs.clear()
+            begun, order.begun = order.begun, order.begun[-1:]
         return [message for session in begun for message in session.outbox.take()], given_back
 
     def release(self) -> None:
@@ -83,43 +104,55 @@ class TrialRunner:
         Raises:
             StuckTrial: it does not return.
         """
-        if not self._busy:
-            return
-        with self._lock:
-            self._waiting.clear()
-            begun, self._begun = self._begun, []
+        with self._state:
+            if self._rests and not self._order.begun:
+                return
+            self._order.jobs.clear()
+            begun, self._order.begun = self._order.begun, []
         for session in begun[-1:]:
             session.release()
-        self._busy = False
-        try:
-            self._over.get(timeout=RELEASE_SECONDS)
-        except queue.Empty:
-            trial = begun[-1].job.trial
-            raise StuckTrial(f"trial {trial} was released and did not return in {RELEASE_SECONDS:.0f} s") from None
+        with self._state:
+            if not self._state.wait_for(lambda: self._rests, RELEASE_SECONDS):
+                raise self._stuck()
         sessions.enter(None)
         gpu_usage.free()
 
+    def _stuck(self) -> StuckTrial:
+        session = sessions.running()
+        trial = "a trial" if session is None else f"trial {session.job.trial}"
+        return StuckTrial(f"{trial} was released and did not return in {RELEASE_SECONDS:.0f} s")
+
     def _loop(self) -> None:
         while True:
-            alone = self._begin.get()
-            session = self._next(alone)
-            while session is not None and self._run(session):
-                session = self._next(alone)
-            self._bell.ring_out()
-            self._over.put(None)
+            self._wake.get()
+            while (begun := self._next()) is not None:
+                order, session = begun
+                order.broken = not self._run(session)
 
-    def _next(self, alone: bool) -> Session | None:
-        """The next job, if there is one, begun."""
-        with self._lock:
-            if not self._waiting:
-                return None
-            if self._begun:
-                gpu_usage.free()
-            job = self._waiting.popleft()
-            session = Session(job, self._setting, self._bell, alone, self._asked_to_leave, self._store)
-            self._begun.append(session)
-        sessions.enter(session)
-        return session
+    def _next(self) -> tuple[Order, Session] | None:
+        """The next job, if there is one, begun; and whose it is."""
+        with self._state:
+            order = self._order
+            self._rests = order.broken or not order.jobs
+            if self._rests:
+                self._state.notify_all()
+            else:
+                if sessions.running() is not None:
+                    gpu_usage.free()
+                session = Session(
+                    order.jobs.popleft(),
+                    self._setting,
+                    order.bell,
+                    alone=order.alone,
+                    timed=order.ahead or not order.alone,
+                    asked_to_leave=self._asked_to_leave,
+                    store=self._store,
+                )
+                order.begun.append(session)
+                sessions.enter(session)
+                return order, session
+        order.bell.ring_out()
+        return None
 
     def _run(self, session: Session) -> bool:
         """Run a trial to its end; whether this process is fit for another one."""

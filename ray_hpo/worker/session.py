@@ -58,7 +58,8 @@ class Context:
 class Session:
     """One trial's link to its runner.
 
-    alone: no other job came with this one.  store: default: a new one for `setting`.
+    alone: no other job came with this one.  timed: it tells how long it had its worker: it was launched ahead of its
+    turn.  store: default: a new one for `setting`.
     asked_to_leave: why the trial is to go on elsewhere, from its next checkpoint; empty if it is not.
     """
 
@@ -68,6 +69,7 @@ class Session:
         setting: Setting,
         bell: Bell,
         alone: bool = True,
+        timed: bool = False,
         asked_to_leave: Callable[[], str] = str,
         store: TrialStore | None = None,
     ) -> None:
@@ -77,7 +79,7 @@ class Session:
         self.step = 0.0
         self.outbox = Outbox(job.trial, bell)
         self._bell = bell
-        self._alone = alone
+        self._alone, self._timed = alone, timed
         self._began = time.monotonic()
         self._store = store or open_store(setting)
         self._saved_at = time.monotonic()
@@ -157,7 +159,7 @@ class Session:
     @property
     def seconds(self) -> float | None:
         """How long it has had its worker, where others had it since the launch."""
-        return None if self._alone else time.monotonic() - self._began
+        return time.monotonic() - self._began if self._timed else None
 
     # ---- the runner's side ----
 
@@ -187,7 +189,8 @@ class Session:
         if self.step >= self.until and not last:
             self._store.flush()
         while self.step >= self.until and not last:
-            self.outbox.put(AtMilestone(self.job.trial, self.job.final, self.seconds))
+            saved = self._saved_step == step
+            self.outbox.put(AtMilestone(self.job.trial, self.job.final, self.seconds, saved))
             if self._alone:
                 self._bell.ring_out()
             if self.job.final:

@@ -17,6 +17,7 @@ from ray_hpo.executors.ray.cluster import check_possible, node_name
 from ray_hpo.executors.ray.crew import Crew
 from ray_hpo.executors.ray.gpu_packing import GpuPacking
 from ray_hpo.executors.ray.sizing import Sizing
+from ray_hpo.executors.ray.succession import Succession
 from ray_hpo.executors.ray.worker_handle import WorkerHandle, WorkerLost
 from ray_hpo.messages import Crashed, Job, Message, Notice
 from ray_hpo.resources import Request
@@ -35,6 +36,7 @@ class RayExecutor:
     request: what one trial holds.  priority: beside other sweeps on the same cluster.
     isolate: give every trial a process of its own, at about 1 s each. After a crash that is done anyhow.
     ahead: no job depends on what others find, so that they may be taken ahead of their turn.
+    pauses: a trial at its milestone is mostly paused there, so that its worker may be promised to another one.
 
     Raises:
         InvalidInput: no node can ever give `request`.
@@ -48,6 +50,7 @@ class RayExecutor:
         max_concurrent: int | None = None,
         isolate: bool = False,
         ahead: bool = False,
+        pauses: bool = False,
         priority: float = 1.0,
     ) -> None:
         check_possible(request)
@@ -56,7 +59,9 @@ class RayExecutor:
         self._clock = SteadyClock()
         self._given_back: list[WorkerHandle] = []  # since the last poll
         self._running: dict[int, WorkerHandle] = {}  # by trial, those included that a worker has yet to begin
-        self._backlog = Backlog(shares=ahead and not isolate and not request.amount("GPU"))
+        reused = not isolate and not request.amount("GPU")  # at once, by the next trial
+        self._backlog = Backlog(shares=ahead and reused)
+        self._succession = Succession(enabled=pauses and reused and not ahead)
         self._answers: dict[Any, WorkerHandle] = {}  # what is waited for
         actor_class, sent = ray.remote(max_restarts=0)(Worker), ray.put(trainable)
         self._sizing = Sizing(request, max_concurrent, priority)
@@ -70,7 +75,8 @@ class RayExecutor:
 
     @property
     def free(self) -> int:
-        return self._backlog.wanted(len(self._crew.idle), self.slots, len(self._running))
+        soon = len(self._succession) if self.slots > 1 else 0  # with one worker every decision shall know all results
+        return self._backlog.wanted(len(self._crew.idle) + soon, self.slots, len(self._running))
 
     @property
     def slots(self) -> int:
@@ -94,6 +100,7 @@ class RayExecutor:
         worker = self._running[trial]
         worker.proceed(until, self._window)
         self._answers[worker.answer] = worker
+        self._succession.begun(worker, self._window)
 
     def release(self, trial: int) -> None:
         self._give_back(self._running.pop(trial))
@@ -104,7 +111,7 @@ class RayExecutor:
 
     def kill(self, trial: int) -> None:
         worker = self._running[trial]
-        self._backlog.give_back([job for job in worker.jobs if job.trial != trial])
+        self._backlog.give_back([job for job in worker.all_jobs if job.trial != trial])
         self._replace(worker)
 
     def poll(self, timeout: float) -> Sequence[Message]:
@@ -131,7 +138,7 @@ class RayExecutor:
 
     def shutdown(self) -> None:
         self._crew.shutdown()
-        for workers in (self._given_back, self._running, self._answers):
+        for workers in (self._given_back, self._running, self._answers, self._succession):
             workers.clear()
 
     @property
@@ -142,17 +149,24 @@ class RayExecutor:
     def _hand_out(self) -> None:
         while self._crew.idle and self._backlog:
             self._run(self._crew.idle.pop(), self._backlog.take(self.slots))
+        while self._succession and self._backlog:
+            worker = self._succession.pop()
+            if not worker.leaves:
+                (job,) = self._backlog.take(self.slots)
+                worker.follow(job, self._window)
+                self._running[job.trial] = worker
 
     def _run(self, worker: WorkerHandle, jobs: list[Job]) -> None:
         worker.run(jobs, self._window, self.now())
         self._running.update((job.trial, worker) for job in jobs)
         self._answers[worker.answer] = worker
+        self._succession.begun(worker, self._window)
 
     def _receive(self, worker: WorkerHandle) -> list[Message]:
         if worker.cleaning:
             self._cleaned(worker)
             return []
-        was_up = worker.up
+        was_up, units = worker.up, worker.units
         try:
             messages, over, given_back, seconds = worker.receive(self._window, self.now())
         except WorkerLost as lost:
@@ -163,6 +177,7 @@ class RayExecutor:
         if not was_up:
             self._crew.came_up(worker)
             return []
+        self._succession.heard(worker, units, messages, seconds)
         if over or given_back:
             self._backlog.took(seconds, len(over))
             self._backlog.give_back(given_back)
@@ -172,6 +187,8 @@ class RayExecutor:
             self._sizing.losses.went_well(worker.node)
         if worker.answer is not None:
             self._answers[worker.answer] = worker
+            if over and len(worker.jobs) == 1:
+                self._succession.begun(worker, self._window)
         elif over and isinstance(messages[-1], Crashed):
             self._replace(worker)
         elif worker.idle:
@@ -181,8 +198,10 @@ class RayExecutor:
     def _lost(self, worker: WorkerHandle, lost: WorkerLost) -> list[Message]:
         """Of several jobs nobody knows which one ended the worker, if one did: each is run again, alone."""
         jobs, avoided = worker.jobs, self._sizing.avoided
-        for job in jobs:
+        for job in worker.all_jobs:
             del self._running[job.trial]
+        self._backlog.give_back(worker.all_jobs[len(jobs) :])
+        self._succession.forget(worker)
         for job in jobs[:1]:
             self._sizing.losses.add(worker.node, job.trial, time.monotonic())
         self._crew.end(worker)
@@ -225,7 +244,8 @@ class RayExecutor:
         return others
 
     def _replace(self, worker: WorkerHandle) -> None:
-        for job in worker.jobs:
+        self._succession.forget(worker)
+        for job in worker.all_jobs:
             self._running.pop(job.trial, None)
         self._crew.replace(worker)
         if worker.share is not None:  # others fit where it was

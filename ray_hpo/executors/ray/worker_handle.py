@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import pickle
 import time
 from typing import Any, NamedTuple
@@ -11,7 +13,7 @@ from ray.exceptions import RayError
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 from ray_hpo.executors.ray.causes import cause_of, line_of
-from ray_hpo.messages import Job, Message, is_last, is_over
+from ray_hpo.messages import AtMilestone, Job, Message, is_last, is_over, makes_way
 from ray_hpo.resources import Request
 from ray_hpo.worker import notices
 from ray_hpo.worker.gpu_usage import KEPT_BYTES
@@ -44,6 +46,8 @@ class WorkerHandle:
     answer: what `ray.wait` can wait for: that it is up, or the next messages of the trials that run; None while it is
     idle or its trial waits for a verdict.
     jobs: what it is to do, in order. After its first answer this is one job at most.
+    following: what it is to do after that without being told again, if it can: see `follow`.
+    units: how far the one job trains from where it began, or went on, to its milestone.
     since: when it turned to the first of them, in whatever time `run` and `receive` are told.
     idle_since: when it came up or gave its last trial back, on the monotonic clock.
     request: what it holds.  group: the placement group that is its alone, if it has one.
@@ -63,6 +67,9 @@ class WorkerHandle:
         self.share = share
         self._group = group
         self.jobs: list[Job] = []
+        self.following: Job | None = None
+        self._then: Any = None  # what answers for it
+        self.units = math.inf
         self.since = 0.0
         self.idle_since = time.monotonic()
         self.up = self.cleaning = False
@@ -83,15 +90,28 @@ class WorkerHandle:
         return self.goes or self.surplus
 
     @property
+    def all_jobs(self) -> list[Job]:
+        return self.jobs if self.following is None else [*self.jobs, self.following]
+
+    @property
     def idle(self) -> bool:
         return self.up and not self.jobs
 
     def run(self, jobs: list[Job], window: float, now: float) -> None:
         """The trial before, if it still holds memory, is ended first."""
         self.jobs, self.since, self._holds = jobs, now, True
+        self.units = _units(jobs[0]) if len(jobs) == 1 else math.inf
         self.answer = self.actor.run.remote(pickle.dumps((jobs, window), pickle.HIGHEST_PROTOCOL))
 
+    def follow(self, job: Job, window: float) -> None:
+        """Have `job` begin once the one that trains now is over, or at its milestone with a checkpoint, if its next
+        answer says so; else it is given back."""
+        self.following = job
+        self._then = self.actor.follow.remote(pickle.dumps(([job], window), pickle.HIGHEST_PROTOCOL))
+
     def proceed(self, until: float, window: float) -> None:
+        self.units = until - self.jobs[0].until
+        self.jobs = [dataclasses.replace(self.jobs[0], until=until)]
         self.answer = self.actor.proceed.remote(until, window)
 
     def give_back(self) -> None:
@@ -141,6 +161,8 @@ class WorkerHandle:
             return Answer([], [], [], 0.0)
         messages: list[Message]
         messages, back, seconds = pickle.loads(answer)
+        if self.following is not None:
+            return self._followed(messages, seconds, now)
         begun, given_back = self.jobs[: len(self.jobs) - back], self.jobs[len(self.jobs) - back :]
         last = messages[-1] if messages and begun and messages[-1].trial == begun[-1].trial else None
         self.jobs = [] if last is not None and is_over(last) else begun[-1:]
@@ -149,6 +171,24 @@ class WorkerHandle:
         more = self.jobs and not (last is not None and is_last(last))
         self.answer = self.actor.more.remote(window) if more else None
         return Answer(messages, begun[: len(begun) - len(self.jobs)], given_back, seconds)
+
+    def _followed(self, messages: list[Message], seconds: float, now: float) -> Answer:
+        """What came of its job, behind which another one is in line."""
+        next_job, self.following = self.following, None
+        then, self._then = self._then, None
+        assert next_job is not None
+        last = messages[-1] if messages else None
+        if last is not None and makes_way(last):
+            over, self.jobs, self.since, self.answer = self.jobs, [next_job], now, then
+            self.units = _units(next_job)
+            if isinstance(last, AtMilestone):
+                messages[-1] = dataclasses.replace(last, released=True)
+            return Answer(messages, over, [], seconds)
+        over = self.jobs if last is not None and is_over(last) else []
+        if over:
+            self.jobs = []
+        self.answer = None if last is not None and is_last(last) else then  # in which there is more of the same job
+        return Answer(messages, over, [next_job], seconds)
 
     def ask_to_leave(self, reason: str) -> None:
         """Have its trial leave as soon as it has saved."""
@@ -177,3 +217,7 @@ class WorkerHandle:
     def _id(self) -> str:
         actor_id: str = self.actor._actor_id.hex()
         return actor_id
+
+
+def _units(job: Job) -> float:
+    return job.until - (0.0 if job.checkpoint is None else job.checkpoint.step)

@@ -1,0 +1,120 @@
+"""A worker's next job is in line behind a short one: what begins so, and what a death before it costs."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray import cloudpickle
+
+import ray_hpo
+from ray_hpo import get_checkpoint, get_context, report, tune_run, uniform
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]  # Ray's
+
+TRIALS, EPOCHS, ODD = 80, 9, 50
+Sweep = Callable[..., ray_hpo.Result]
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Sweep:
+    def run(trainable: Any, **options: Any) -> ray_hpo.Result:
+        result = tune_run(
+            {"x": uniform(0.0, 1.0)},
+            trainable,
+            **{"metric": "loss", "algo": "asha", "num_trials": TRIALS, "max_concurrent": 2, "seed": 3, **options},
+            max_budget=EPOCHS,
+            storage=tmp_path,
+            progress=False,
+        )
+        assert isinstance(result, ray_hpo.Result)
+        return result
+
+    return run
+
+
+def saving(config: dict[str, Any]) -> None:
+    loaded = get_checkpoint()
+    assert loaded is None or isinstance(loaded, dict)
+    for epoch in range((loaded or {"epoch": 0})["epoch"] + 1, EPOCHS + 1):
+        report({"loss": config["x"] + 1 / epoch, "epoch": epoch}, checkpoint={"epoch": epoch})
+
+
+def in_line(result: ray_hpo.Result) -> int:
+    """How many jobs had been in line: they tell how long they had their worker."""
+    with closing(sqlite3.connect(result.path / "journal.sqlite")) as connection:
+        query = "SELECT COUNT(*) FROM events WHERE kind IN ('ended', 'ran', 'crashed') AND body LIKE '%seconds%'"
+        (count,) = connection.execute(query).fetchone()
+    return int(count)
+
+
+def check_each_epoch_is_there_once(result: ray_hpo.Result) -> None:
+    rows = result.all_reports().to_dict("records")
+    for trial in result.trials:
+        epochs = [row["epoch"] for row in rows if row["trial"] == trial.number]
+        assert epochs == list(range(1, int(trial.step) + 1))
+        assert trial.step in (1, 3, 9)
+
+
+@pytest.mark.parametrize("algo", ["asha", "mobster", "hyperband", "pbt"])
+def test_short_trials_follow_one_another_and_lose_nothing(sweep: Sweep, algo: str) -> None:
+    options = {"num_trials": 12} if algo == "pbt" else {}
+    result = sweep(saving, algo=algo, **options)
+    assert in_line(result) > 0
+    assert {trial.state for trial in result.trials} <= {"completed", "paused", "stopped"}
+    assert sum(trial.losses + trial.failures for trial in result.trials) == 0
+    if algo != "pbt":
+        check_each_epoch_is_there_once(result)
+
+
+def test_a_trial_without_a_checkpoint_keeps_its_worker_until_the_verdict(sweep: Sweep) -> None:
+    def train(config: dict[str, Any]) -> None:
+        for epoch in range(1, EPOCHS + 1):
+            report({"loss": config["x"] + 1 / epoch, "epoch": epoch})
+
+    result = sweep(train)
+    assert in_line(result) == 0
+    assert sum(trial.step for trial in result.trials) == result.spent
+
+
+def test_stopping_rules_have_no_line(sweep: Sweep) -> None:
+    """Their trials mostly go on, with what they have in memory."""
+    result = sweep(saving, algo="asha_stopping")
+    assert in_line(result) == 0
+    check_each_epoch_is_there_once(result)
+
+
+def test_one_worker_at_a_time_decides_with_all_results(sweep: Sweep) -> None:
+    assert in_line(sweep(saving, num_trials=20, max_concurrent=1)) == 0
+
+
+def test_what_is_in_line_behind_a_death_is_run_elsewhere_and_blamed_for_nothing(sweep: Sweep, tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+
+    def train(config: dict[str, Any]) -> None:
+        if get_context().trial == ODD and not marker.exists():
+            marker.touch()
+            os._exit(1)
+        saving(config)
+
+    result = sweep(train, max_failures=0)
+    check_each_epoch_is_there_once(result)
+    assert {trial.number: trial.losses for trial in result.trials if trial.losses} == {ODD: 1}
+
+
+def test_an_exception_fails_its_own_trial_alone(sweep: Sweep) -> None:
+    def train(config: dict[str, Any]) -> None:
+        if get_context().trial == ODD:
+            raise ValueError("diverged")
+        saving(config)
+
+    result = sweep(train, max_failures=0)
+    assert [trial.number for trial in result.trials if trial.state == "failed"] == [ODD]
+    assert "ValueError: diverged" in result.trials[ODD].error
+    assert len(result.trials) == TRIALS
