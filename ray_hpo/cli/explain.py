@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -36,17 +37,17 @@ def why_lines(result: Result, trial: Trial) -> list[str]:
     goals, decisions = result.spec.goals, iter(trial.decisions)
     began = trial.decisions[0][0] if trial.decisions else 0.0
     lines = [f"trial {trial.number}: {trial.state}", f"  {config_text(trial.config)}"]
-    at = "+0s"
     for record in result.experiment.records:
         if isinstance(record, Limit) or record.trial != trial.number:
             continue
         if isinstance(record, Reached):
             value = minimised(record.value, goals.modes[0])  # and back to the user's sign
-            lines.append(f"  reached {fidelity_text(record.fidelity)}: {goals.metrics[0]} {value:.6g}")
+            endless = math.isinf(record.fidelity)  # no max_budget
+            at = f"ended at step {trial.step:g}" if endless else f"reached {fidelity_text(record.fidelity)}"
+            lines.append(f"  {at}: {goals.metrics[0]} {value:.6g}")
         elif hasattr(record, "reason"):
             time, text = next(decisions)
-            at = f"+{duration_text(time - began)}"
-            lines.append(f"  {at} {text}")
+            lines.append(f"  +{duration_text(time - began)} {text}")
         else:
             lines.append(f"  failed: {trial.error}")
     standing = _standing(result, trial)
@@ -66,7 +67,8 @@ def _standing(result: Result, trial: Trial) -> str:
     peers.sort(key=lambda t: (minimised(t.value or 0.0, mode), t.number))
     rank = peers.index(trial) + 1
     best = peers[0]
-    text = f"of the {len(peers)} trials that ended at {fidelity_text(trial.fidelity)} it ranks {rank}"
+    ended = "ran to their end" if math.isinf(trial.fidelity) else f"ended at {fidelity_text(trial.fidelity)}"
+    text = f"of the {len(peers)} trials that {ended} it ranks {rank}"
     return text if rank == 1 else f"{text}; the best of these is trial {best.number} with {best.value:.6g}"
 
 
@@ -106,7 +108,7 @@ def comparison(result: Result) -> dict[str, Any]:
         "trials": len(result.trials),
         "best": None if best is None else best.value,
         "trial": None if best is None else best.number,
-        "fidelity": None if best is None else best.fidelity,
+        "fidelity": None if best is None or best.fidelity == math.inf else best.fidelity,
         "spent": result.spent,
         "seconds": result.experiment.elapsed,
         "config": None if best is None else result.spec.space.nest(best.config),
@@ -133,7 +135,7 @@ def _print_comparison(results: list[Result], rows: list[dict[str, Any]]) -> None
             row["algo"],
             str(row["trials"]),
             "" if best is None else f"{best.value:.6g}",
-            "" if best is None or best.fidelity is None else fidelity_text(best.fidelity),
+            "" if best is None or best.came_to is None else fidelity_text(best.came_to),
             fidelity_text(round(row["spent"], 2)),
             duration_text(row["seconds"]),
             "" if best is None else config_text(best.config),

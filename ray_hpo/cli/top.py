@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -90,7 +91,7 @@ class Watched:
         running = [trial for trial in self._result.trials if trial.state == "running"]
         for trial in running[:SHOWN]:
             value = "" if trial.latest is None else f"{trial.latest:.5g}"
-            to = fidelity_text(trial.until)
+            to = "its end" if math.isinf(trial.until) else fidelity_text(trial.until)
             took = duration_text(max(0.0, time.time() - trial.begun))
             table.add_row(str(trial.number), f"{trial.step:g}", to, value, took, config_text(trial.config))
         if len(running) > SHOWN:

@@ -145,7 +145,7 @@ def print_experiment(result: Result, limit: int) -> None:
     for name in ("trial", *parents, "state", "at", *spec.goals.names, *violation, "why", "config"):
         table.add_column(name, overflow="fold", justify="right" if name in ("trial", "parent", "at") else "left")
     for trial in shown:
-        at = "" if trial.fidelity is None else fidelity_text(trial.fidelity)
+        at = "" if trial.came_to is None else fidelity_text(trial.came_to)
         reached = {spec.goals.metrics[0]: trial.value, **trial.values}
         values = ["" if reached.get(name) is None else f"{reached[name]:.5g}" for name in spec.goals.names]
         values += [f"{trial.violation:.3g}" if trial.values else "" for _ in violation]
