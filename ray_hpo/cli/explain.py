@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ray_hpo.cli.app import INSPECT, JsonOption, PathArgument, app, print_json
+from ray_hpo.cli.app import INSPECT, JsonOption, PathArgument, app, print_json, tell
 from ray_hpo.cli.logs import check_trial
 from ray_hpo.errors import InvalidInput
 
@@ -24,7 +24,7 @@ def why(path: PathArgument, trial: Annotated[int, typer.Argument(help="The trial
     result = load(path)
     check_trial(trial, len(result.trials), path)
     for line in why_lines(result, result.trials[trial]):
-        typer.echo(line)
+        tell(line)
 
 
 def why_lines(result: Result, trial: Trial) -> list[str]:
@@ -144,6 +144,4 @@ def _print_comparison(results: list[Result], rows: list[dict[str, Any]]) -> None
     with_value = [row for row in rows if row["best"] is not None]
     if with_value:
         first = min(with_value, key=lambda row: minimised(row["best"], spec.goals.modes[0]))
-        console.print(
-            f"best: {first['name']}, {spec.goals.metrics[0]} {first['best']:.6g}", highlight=False, markup=False
-        )
+        console.print(f"best: {first['name']}, {spec.goals.metrics[0]} {first['best']:.6g}", highlight=False)

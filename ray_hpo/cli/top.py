@@ -23,12 +23,12 @@ def top(
     once: Annotated[bool, typer.Option("--once", help="Look once; so it is in a pipe.")] = False,
 ) -> None:
     """Watch an experiment that runs: what is best, what runs now, how far it is. Ends with it; Ctrl-C leaves."""
-    from rich.console import Console
     from rich.live import Live
 
     from ray_hpo.results import load
+    from ray_hpo.screen import Screen
 
-    console = Console()
+    console = Screen()
     watched = Watched(load(path))
     if once or not console.is_terminal:
         console.print(watched.screen())
@@ -62,11 +62,11 @@ class Watched:
     def screen(self) -> Any:
         """The panel of the run itself, and the trials that train now."""
         from rich.console import Group
-        from rich.text import Text
 
         from ray_hpo.progress import panel
+        from ray_hpo.screen import plain
 
-        parts: list[Any] = [panel(self._view)] if self.running else [Text(line) for line in self._outcome()]
+        parts: list[Any] = [panel(self._view)] if self.running else [plain(line) for line in self._outcome()]
         return Group(*parts, *([self._trials()] if self.running else []))
 
     def _outcome(self) -> list[str]:
