@@ -30,8 +30,7 @@ def logs(
 ) -> None:
     """Print what a trial printed: its standard output, and on standard error its standard error.
 
-    To a file or a pipe it is passed on as it is. On a terminal its colours stay, and other control characters are
-    written out, as \\x1b.
+    On a terminal control characters are written out (as \\x1b), but for colours; a file or a pipe gets what it printed.
     """
     from ray_hpo.inside import check_links
     from ray_hpo.results import load
