@@ -10,8 +10,6 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from rich.console import Console
-
 from strategies.actions import Limit
 from strategies.plan import planned_budget
 
@@ -19,6 +17,7 @@ from ray_hpo.budget import Budget
 from ray_hpo.journal import read_spec
 from ray_hpo.journal.reader import fold
 from ray_hpo.progress import Outlook, View, panel
+from ray_hpo.screen import Screen
 from ray_hpo.spec import Spec
 from ray_hpo.summary import plan_lines, print_lines
 
@@ -36,7 +35,7 @@ def main(path: Path, seconds: float) -> None:
         outlook = Outlook(Budget(), spec.num_trials, total)
         view = View(spec, experiment, outlook, slots=lambda: 4, clock=lambda: began + seconds)
         fold(part, experiment)
-    console = Console(record=True, width=118, force_terminal=True)
+    console = Screen(record=True, width=118, force_terminal=True)
     console.print("$ make demo", highlight=False)
     print_lines(console, plan_lines(spec, spec.experiment(), spec.num_trials, total, 4))
     console.print()

@@ -16,8 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from strategies.plan import planned_budget
 from strategies.strategy import Strategy
 
@@ -39,6 +37,7 @@ from ray_hpo.place import Place
 from ray_hpo.progress import Outlook, Progress, Silence, View, make_progress
 from ray_hpo.rehearsal import begin_rehearsal
 from ray_hpo.results import Result
+from ray_hpo.screen import Screen
 from ray_hpo.spec import Spec
 from ray_hpo.storage import TrialStore
 from ray_hpo.summary import plan_lines, print_lines, result_lines
@@ -102,7 +101,7 @@ def look_through(folder: Path, spec: Spec, limits: Limits) -> None:
         inside(folder, path)
 
 
-def drive(at: Path | Place, spec: Spec, make_executor: MakeExecutor, limits: Limits, console: Console | None) -> Result:
+def drive(at: Path | Place, spec: Spec, make_executor: MakeExecutor, limits: Limits, console: Screen | None) -> Result:
     """Run the experiment at that place from where its journal stands to its end, and return what came out.
 
     A search that ended by itself is then verified, where its spec says so. Limits of budget and time are the search's:
@@ -125,11 +124,11 @@ def drive(at: Path | Place, spec: Spec, make_executor: MakeExecutor, limits: Lim
     return result
 
 
-def _tell(console: Console, text: str) -> None:
+def _tell(console: Screen, text: str) -> None:
     print_lines(console, [f"! {text}"])
 
 
-def _verify(place: Place, spec: Spec, make_executor: MakeExecutor, console: Console | None, storage: Keeping) -> None:
+def _verify(place: Place, spec: Spec, make_executor: MakeExecutor, console: Screen | None, storage: Keeping) -> None:
     """Go on with the verification that was begun, if one was, then begin one of what is not verified yet."""
     if not spec.verify_top:
         return
@@ -154,7 +153,7 @@ def _session(
     spec: Spec,
     make_executor: MakeExecutor,
     limits: Limits,
-    console: Console | None,
+    console: Screen | None,
     storage: Keeping,
 ) -> bool:
     """One session, under the lock. Whether it went to its end, and was not interrupted."""
@@ -186,7 +185,7 @@ def _run(
     journal: Journal,
     budget: Budget,
     store: TrialStore,
-    console: Console | None,
+    console: Screen | None,
     storage: Keeping,
 ) -> bool:
     progress: Progress = Silence()

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from ray_hpo.errors import ExperimentLocked
 from ray_hpo.place import Place
+from ray_hpo.visible import visible
 
 Tell = Callable[[str], None]
 
@@ -63,7 +64,7 @@ def keeping(place: Place, tell: Tell | None) -> Iterator[Keeping]:
     lease = Lease(RemoteFolder(place.uri), place.folder, say)
     keeper = Keeper(place, lease, say)
     try:
-        reconcile(place, say if tell is not None else warnings.warn)
+        reconcile(place, say if tell is not None else _warn)
         yield keeper
     finally:
         problem = keeper.close()
@@ -73,12 +74,16 @@ def keeping(place: Place, tell: Tell | None) -> Iterator[Keeping]:
         raise ExperimentLocked(f"{keeper.lost}; what this driver did since is in {place.folder}") from keeper.lost
 
 
+def _warn(text: str) -> None:
+    warnings.warn(visible(text), stacklevel=3)
+
+
 def _tell_unsent(place: Place, problem: str, tell: Tell | None) -> None:
     text = (
         f"the end of the journal could not be sent to storage ({problem}); nothing is lost: it is in {place.folder}, "
         f"and `ray-hpo resume {place.quoted}` on this machine sends it"
     )
     if tell is None:
-        warnings.warn(text, stacklevel=4)
+        warnings.warn(visible(text), stacklevel=4)
     else:
         tell(text)

@@ -8,16 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
-from rich.text import Text
 
 from strategies.actions import fidelity_text
 
 from ray_hpo.budget import Budget, duration_text
 from ray_hpo.experiment import Experiment
+from ray_hpo.screen import Screen, plain
 from ray_hpo.spec import Spec
 
 REFRESH_SECONDS = 0.25
@@ -156,7 +156,7 @@ class View:
 class LiveProgress:
     """A panel that redraws itself at the foot of the terminal."""
 
-    def __init__(self, view: View, console: Console) -> None:
+    def __init__(self, view: View, console: Screen) -> None:
         self._view = view
         self._due = 0.0
         self._live = Live(panel(self._view), console=console, auto_refresh=False, transient=True)
@@ -187,22 +187,22 @@ def panel(view: View) -> Group:
     ]
     for name, text in rows:
         if text:
-            facts.add_row(name, Text(text))
-    parts: list[Any] = [Text(f"{view.spec.name}", style="bold cyan"), facts]
+            facts.add_row(name, plain(text))
+    parts: list[Any] = [plain(f"{view.spec.name}", "bold cyan"), facts]
     fraction, eta = view.fraction(), view.eta()
     if fraction is not None:
         bar = Table.grid(padding=(0, 2))
         ends = f"about {duration_text(eta)} left" if eta is not None else ""
         bar.add_row(ProgressBar(total=1.0, completed=fraction, width=40), f"{fraction:.0%}", ends)
         parts.append(bar)
-    parts += [Text(f"! {notice}", style="yellow") for notice in view.experiment.notices[-2:]]
+    parts += [plain(f"! {notice}", "yellow") for notice in view.experiment.notices[-2:]]
     return Group(*parts)
 
 
 class LineProgress:
     """A line when the best changes, or when nothing was said for a while."""
 
-    def __init__(self, view: View, console: Console) -> None:
+    def __init__(self, view: View, console: Screen) -> None:
         self._view = view
         self._console = console
         self._due = time.monotonic() + LINE_SECONDS
@@ -241,10 +241,10 @@ class LineProgress:
         self._due = time.monotonic() + LINE_SECONDS
 
     def _print(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(text, highlight=False, soft_wrap=True)
 
 
-def make_progress(view: View, console: Console) -> Progress:
+def make_progress(view: View, console: Screen) -> Progress:
     """The display that fits where the output goes."""
     return LiveProgress(view, console) if console.is_terminal else LineProgress(view, console)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-from rich.console import Console
-
 from strategies.actions import fidelity_text
 from strategies.registry import describe
 
@@ -13,6 +11,7 @@ from ray_hpo.budget import duration_text
 from ray_hpo.experiment import Experiment
 from ray_hpo.progress import config_text, unit
 from ray_hpo.results import Result
+from ray_hpo.screen import Screen
 from ray_hpo.spec import Spec
 from ray_hpo.trial import Trial
 from ray_hpo.verification import Verified
@@ -196,6 +195,6 @@ def _more(result: Result) -> str:
     return ""
 
 
-def print_lines(console: Console, lines: list[str]) -> None:
+def print_lines(console: Screen, lines: list[str]) -> None:
     for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True)

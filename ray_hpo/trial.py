@@ -55,6 +55,12 @@ class Trial:
     decisions: list[tuple[float, str]] = field(default_factory=list)
 
     @property
+    def came_to(self) -> float | None:
+        """How far it had come at its last milestone; None before the first. Without max_budget the only milestone is
+        its end, wherever that is: its last step."""
+        return self.step if self.fidelity == math.inf else self.fidelity
+
+    @property
     def feasible(self) -> bool:
         """Whether the constraints are met, as far as it is known."""
         return self.violation == 0

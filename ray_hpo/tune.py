@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
 
-from rich.console import Console
-
 from strategies.auto import DEFAULT_TRIALS, pick
 from strategies.points import first_points
 from strategies.registry import SEARCHERS, describe, resolve_algo
@@ -32,6 +30,7 @@ from ray_hpo.place import Place
 from ray_hpo.plan import Plan, make_plan
 from ray_hpo.resources import normalise
 from ray_hpo.results import Result
+from ray_hpo.screen import Screen
 from ray_hpo.spaces import to_space
 from ray_hpo.spec import Spec, check_count, parse_duration
 from ray_hpo.summary import print_lines
@@ -152,7 +151,7 @@ def tune_run(
     if trainable is None:
         options = {key: value for key, value in locals().items() if key not in ("space", "trainable")}
         return lambda trainable: tune_run(space, trainable, **options)
-    console = Console(file=sys.stdout) if progress else None  # not what a trial in this process puts in its place
+    console = Screen(file=sys.stdout) if progress else None  # not what a trial in this process puts in its place
     searched = to_space(space)
     goals = Goals.of(metric, mode, constraints)
     if isinstance(trainable, Command):
@@ -249,7 +248,7 @@ def resume(
         _refuse_changes(spec.space, to_space(space))
     limits = Limits(num_trials, parse_duration(time_limit), total_budget, gpu_hours, cost, patience)
     limits.check(spec)
-    console = Console(file=sys.stdout) if progress else None  # not what a trial in this process puts in its place
+    console = Screen(file=sys.stdout) if progress else None  # not what a trial in this process puts in its place
     if trainable is None:
         look_through(found.folder, spec, limits)  # for whatever the journal names runs from here on
         if console is not None and spec.trainable is not None:
@@ -293,7 +292,7 @@ def _choose_algo(
     return chosen, notes
 
 
-def _plan(spec: Spec, executor: str, notes: list[str], console: Console | None) -> Plan:
+def _plan(spec: Spec, executor: str, notes: list[str], console: Screen | None) -> Plan:
     workers = 1
     if executor == "ray":
         from ray_hpo.executors.ray.cluster import slots

@@ -49,6 +49,12 @@ def halved(storage: Path, full: ray_hpo.Result) -> ray_hpo.Result:
     return run(storage, "halved", algo="sh", points_to_evaluate=points)
 
 
+@pytest.fixture(scope="module")
+def endless(storage: Path) -> ray_hpo.Result:
+    """Three trials that end by themselves: there is no max_budget."""
+    return run(storage, "endless", max_budget=None, num_trials=3)
+
+
 # ---- why ----
 
 
@@ -69,6 +75,26 @@ def test_why_tells_each_decision_with_its_result(ray_hpo_command: CommandLine, h
 def test_why_of_no_trial(ray_hpo_command: CommandLine, halved: ray_hpo.Result) -> None:
     answer = ray_hpo_command("why", halved.path, 99)
     assert (answer.code, answer.err) == (2, f"error: trial 99: {halved.path} has 9 trials, counted from 0\n")
+
+
+def test_why_without_max_budget(ray_hpo_command: CommandLine, endless: ray_hpo.Result) -> None:
+    best = endless.best_trial
+    lines = ray_hpo_command("why", endless.path, best.number).out.splitlines()
+    assert f"  ended at step 9: loss {best.value:.6g}" in lines
+    assert lines[-1] == "of the 3 trials that ran to their end it ranks 1"
+
+
+def test_nobody_reads_of_infinity(ray_hpo_command: CommandLine, endless: ray_hpo.Result) -> None:
+    """Without max_budget all milestones are at infinity, which is our way to say it and nobody else's."""
+    for command in ("show", "why", "compare"):
+        other = {"show": [], "why": ["0"], "compare": [endless.path]}[command]
+        assert "inf" not in ray_hpo_command(command, endless.path, *other).out
+    table = ray_hpo_command("show", endless.path).out.partition("trial  state")[2].splitlines()
+    assert [line.split()[2] for line in table[1:]] == ["9"] * 3
+    rows = json.loads(
+        ray_hpo_command("compare", endless.path, endless.path, "--json").out, parse_constant=pytest.fail
+    )  # which are no JSON
+    assert [row["fidelity"] for row in rows] == [None, None]
 
 
 # ---- compare ----
@@ -127,7 +153,7 @@ def test_top_shows_what_runs_in_any_width(width: int, tmp_path: Path) -> None:
         {"x": uniform(0.0, 1.0)}, look, metric="loss", algo="random", num_trials=3, executor="inline",
         progress=False, storage=tmp_path, name="live",
     )  # fmt: skip
-    assert "live" in seen[-1] and "trials" in seen[-1]
+    assert "live" in seen[-1] and "trials" in seen[-1] and "inf" not in seen[-1]
     assert all(len(line) <= width for line in seen[-1].splitlines())
     if width == 200:
         assert "3 of 3: 1 running, 2 completed" in seen[-1] and "x=" in seen[-1]

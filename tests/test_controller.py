@@ -19,12 +19,13 @@ from strategies.space_builder import as_space
 from strategies.strategy import Problem, Strategy
 
 from ray_hpo.budget import Budget
-from ray_hpo.controller import HOPELESS, MAX_LOSSES, Controller
+from ray_hpo.controller import Controller
 from ray_hpo.errors import MetricMissing
 from ray_hpo.executors.simulated import SimulatedExecutor
 from ray_hpo.experiment import Experiment
 from ray_hpo.journal.journal import Event, Journal
 from ray_hpo.journal.reader import read_experiment, read_reports
+from ray_hpo.loop.faults import HOPELESS, MAX_LOSSES
 from ray_hpo.messages import Cause, Crashed, Job
 from ray_hpo.resources import Request, larger_share, normalise
 from ray_hpo.simulation import simulate

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from ray_hpo.errors import InvalidInput, near_matches
+from ray_hpo.visible import visible
 
 EPILOG = (
     "Exit codes: 0 all went well; 1 it failed, or no trial has a result; 2 a mistake in what you wrote; "
@@ -52,5 +53,15 @@ SWEEP = "Sweep a script"
 CLUSTERS = "Clusters"
 
 
+def tell(text: str, *, err: bool = False, end: str = "\n") -> None:
+    """Print text, whoever it is from; see `visible`. All that is printed goes through this, or through a `Screen`."""
+    typer.echo(visible(text) + end, err=err, nl=False)
+
+
+def ask(question: str) -> bool:
+    """Have the user say yes or no."""
+    return typer.confirm(visible(question))
+
+
 def print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, default=str))
+    tell(json.dumps(value, indent=2, default=str).replace("\x7f", "\\u007f"))  # the one that JSON leaves as it is

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ray_hpo.cli.app import CLUSTERS, Group, JsonOption, app, print_json
+from ray_hpo.cli.app import CLUSTERS, Group, JsonOption, app, print_json, tell
 
 if TYPE_CHECKING:
     from ray_hpo.clusters.file import ClusterFile
@@ -33,8 +33,8 @@ def up(
     cluster = _read(file)
     nodes = lifecycle.up(cluster, restart)
     workers = sum(not node.head for node in nodes)
-    typer.echo(f"cluster {cluster.name} is up: a head and {workers} workers")
-    typer.echo(f"submit: ray-hpo submit {file} -- python sweep.py")
+    tell(f"cluster {cluster.name} is up: a head and {workers} workers")
+    tell(f"submit: ray-hpo submit {file} -- python sweep.py")
 
 
 @cluster_app.command()
@@ -48,12 +48,12 @@ def status(file: FileArgument, as_json: JsonOption = False) -> None:
         print_json(dataclasses.asdict(found))
         return
     alive = sum(node.alive for node in found.nodes)
-    typer.echo(f"cluster {cluster.name}: {alive} nodes alive, {len(found.nodes) - alive} gone")
+    tell(f"cluster {cluster.name}: {alive} nodes alive, {len(found.nodes) - alive} gone")
     for node in found.nodes:
-        typer.echo(f"  {_node(node)}")
-    typer.echo("jobs" if found.jobs else "no jobs")
+        tell(f"  {_node(node)}")
+    tell("jobs" if found.jobs else "no jobs")
     for job, state, command in found.jobs:
-        typer.echo(f"  {job}  {state.lower()}  {command}")
+        tell(f"  {job}  {state.lower()}  {command}")
 
 
 @cluster_app.command()
@@ -63,7 +63,7 @@ def down(file: FileArgument) -> None:
 
     cluster = _read(file)
     lifecycle.down(cluster)
-    typer.echo(f"cluster {cluster.name} is down")
+    tell(f"cluster {cluster.name} is down")
 
 
 @app.command(rich_help_panel=CLUSTERS, no_args_is_help=True)
@@ -80,9 +80,9 @@ def submit(
 
     target = cluster if _is_address(cluster) else _read(Path(cluster))
     name = submit(target, command or [], working_dir, job)
-    typer.echo(f"submitted: {name}; it runs on the cluster, whatever becomes of this machine")
+    tell(f"submitted: {name}; it runs on the cluster, whatever becomes of this machine")
     for what, line in how_to_go_on(target, name):
-        typer.echo(f"{what}: {line}")
+        tell(f"{what}: {line}")
 
 
 def _is_address(text: str) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ray_hpo.cli.app import INSPECT, JsonOption, PathArgument, app, print_json
+from ray_hpo.cli.app import INSPECT, JsonOption, PathArgument, app, print_json, tell
 from ray_hpo.cli.logs import check_trial
 from ray_hpo.errors import InvalidInput
 
@@ -23,7 +24,7 @@ def why(path: PathArgument, trial: Annotated[int, typer.Argument(help="The trial
     result = load(path)
     check_trial(trial, len(result.trials), path)
     for line in why_lines(result, result.trials[trial]):
-        typer.echo(line)
+        tell(line)
 
 
 def why_lines(result: Result, trial: Trial) -> list[str]:
@@ -36,17 +37,17 @@ def why_lines(result: Result, trial: Trial) -> list[str]:
     goals, decisions = result.spec.goals, iter(trial.decisions)
     began = trial.decisions[0][0] if trial.decisions else 0.0
     lines = [f"trial {trial.number}: {trial.state}", f"  {config_text(trial.config)}"]
-    at = "+0s"
     for record in result.experiment.records:
         if isinstance(record, Limit) or record.trial != trial.number:
             continue
         if isinstance(record, Reached):
             value = minimised(record.value, goals.modes[0])  # and back to the user's sign
-            lines.append(f"  reached {fidelity_text(record.fidelity)}: {goals.metrics[0]} {value:.6g}")
+            endless = math.isinf(record.fidelity)  # no max_budget
+            at = f"ended at step {trial.step:g}" if endless else f"reached {fidelity_text(record.fidelity)}"
+            lines.append(f"  {at}: {goals.metrics[0]} {value:.6g}")
         elif hasattr(record, "reason"):
             time, text = next(decisions)
-            at = f"+{duration_text(time - began)}"
-            lines.append(f"  {at} {text}")
+            lines.append(f"  +{duration_text(time - began)} {text}")
         else:
             lines.append(f"  failed: {trial.error}")
     standing = _standing(result, trial)
@@ -66,7 +67,8 @@ def _standing(result: Result, trial: Trial) -> str:
     peers.sort(key=lambda t: (minimised(t.value or 0.0, mode), t.number))
     rank = peers.index(trial) + 1
     best = peers[0]
-    text = f"of the {len(peers)} trials that ended at {fidelity_text(trial.fidelity)} it ranks {rank}"
+    ended = "ran to their end" if math.isinf(trial.fidelity) else f"ended at {fidelity_text(trial.fidelity)}"
+    text = f"of the {len(peers)} trials that {ended} it ranks {rank}"
     return text if rank == 1 else f"{text}; the best of these is trial {best.number} with {best.value:.6g}"
 
 
@@ -106,7 +108,7 @@ def comparison(result: Result) -> dict[str, Any]:
         "trials": len(result.trials),
         "best": None if best is None else best.value,
         "trial": None if best is None else best.number,
-        "fidelity": None if best is None else best.fidelity,
+        "fidelity": None if best is None or best.fidelity == math.inf else best.fidelity,
         "spent": result.spent,
         "seconds": result.experiment.elapsed,
         "config": None if best is None else result.spec.space.nest(best.config),
@@ -133,7 +135,7 @@ def _print_comparison(results: list[Result], rows: list[dict[str, Any]]) -> None
             row["algo"],
             str(row["trials"]),
             "" if best is None else f"{best.value:.6g}",
-            "" if best is None or best.fidelity is None else fidelity_text(best.fidelity),
+            "" if best is None or best.came_to is None else fidelity_text(best.came_to),
             fidelity_text(round(row["spent"], 2)),
             duration_text(row["seconds"]),
             "" if best is None else config_text(best.config),
@@ -142,6 +144,4 @@ def _print_comparison(results: list[Result], rows: list[dict[str, Any]]) -> None
     with_value = [row for row in rows if row["best"] is not None]
     if with_value:
         first = min(with_value, key=lambda row: minimised(row["best"], spec.goals.modes[0]))
-        console.print(
-            f"best: {first['name']}, {spec.goals.metrics[0]} {first['best']:.6g}", highlight=False, markup=False
-        )
+        console.print(f"best: {first['name']}, {spec.goals.metrics[0]} {first['best']:.6g}", highlight=False)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ray_hpo.cli.app import SWEEP, app
+from ray_hpo.cli.app import SWEEP, app, tell
 from ray_hpo.errors import InvalidInput
 
 
@@ -26,7 +26,7 @@ def init(
         raise InvalidInput(f"{to} is there already; --force writes over it, --to names another")
     text = sweep_text(script, read_options(script)).replace("ray-hpo plan {}", f"ray-hpo plan {to}")
     if str(to) == "-":
-        typer.echo(text, nl=False)
+        tell(text, end="")
         return
     to.write_text(text)
-    typer.echo(f"{to} is written: look at its ranges and its metric, then `ray-hpo run {to}`")
+    tell(f"{to} is written: look at its ranges and its metric, then `ray-hpo run {to}`")

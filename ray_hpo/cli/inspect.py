@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ray_hpo.cli.app import INSPECT, JsonOption, PathArgument, app, print_json
+from ray_hpo.cli.app import INSPECT, JsonOption, PathArgument, app, print_json, tell
 from ray_hpo.errors import InvalidInput
 
 
@@ -27,7 +27,7 @@ def list_experiments(
     elif rows:
         print_rows(rows)
     else:
-        typer.echo(f"no experiments in {storage}")
+        tell(f"no experiments in {storage}")
 
 
 @app.command(rich_help_panel=INSPECT)
@@ -62,9 +62,12 @@ def export(
 
     result = load(path)
     frame = result.all_reports() if reports else result.to_dataframe()
+    if str(csv) == "-" and sys.stdout.isatty():
+        tell(frame.to_csv(index=not reports), end="")
+        return
     try:
         frame.to_csv(sys.stdout if str(csv) == "-" else csv, index=not reports, errors="backslashreplace")
     except OSError as error:
         raise InvalidInput(f"--csv {csv} cannot be written: {error}") from error
     if str(csv) != "-":
-        typer.echo(f"{len(frame)} rows in {csv}")
+        tell(f"{len(frame)} rows in {csv}")

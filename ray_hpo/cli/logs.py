@@ -1,16 +1,18 @@
-"""`ray-hpo logs`: what a trial printed, all of it, or as it comes."""
+"""`ray-hpo logs`: what a trial printed, all of it, or as it comes; on a terminal nothing that steers it."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated, BinaryIO, Protocol
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Protocol, TextIO
 
 import typer
 
 from ray_hpo.cli.app import INSPECT, PathArgument, app
 from ray_hpo.errors import InvalidInput
+from ray_hpo.visible import RESET, Output
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +28,10 @@ def logs(
     trial: Annotated[int, typer.Argument(help="The trial's number.")],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as it prints, until the trial ends.")] = False,
 ) -> None:
-    """Print what a trial printed: its standard output, and on standard error its standard error."""
+    """Print what a trial printed: its standard output, and on standard error its standard error.
+
+    On a terminal control characters are written out (as \\x1b), but for colours; a file or a pipe gets what it printed.
+    """
     from ray_hpo.inside import check_links
     from ray_hpo.results import load
 
@@ -38,7 +43,8 @@ def logs(
         now = load(path)
         return now.trials[trial].state != "running" or now.status != "running"
 
-    copy_logs(source_of(result.place, trial), sys.stdout.buffer, sys.stderr.buffer, over if follow else None)
+    with _target(sys.stdout) as out, _target(sys.stderr) as err:
+        copy_logs(source_of(result.place, trial), out, err, over if follow else None)
 
 
 def check_trial(trial: int, count: int, path: str) -> None:
@@ -89,7 +95,46 @@ def source_of(place: Place, trial: int) -> Source:
     return RemoteSource(RemoteFolder(place.uri), trial_path(trial))
 
 
-def copy_logs(source: Source, out: BinaryIO, err: BinaryIO, over: Callable[[], bool] | None = None) -> None:
+class Target(Protocol):
+    """Where output goes."""
+
+    def write(self, data: bytes, /) -> object: ...
+
+    def flush(self) -> None: ...
+
+
+class OnTerminal:
+    """Sends output to a terminal; see `Output`."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._output = Output()
+
+    def write(self, data: bytes) -> None:
+        self._stream.write(self._output.next(data))
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def close(self) -> None:
+        """The terminal is as it was, whatever colour the output ended in."""
+        self._stream.write(self._output.next(b"", last=True) + (RESET if self._output.coloured else ""))
+        self._stream.flush()
+
+
+@contextmanager
+def _target(stream: TextIO) -> Iterator[Target]:
+    if not stream.isatty():
+        yield stream.buffer
+        return
+    terminal = OnTerminal(stream)
+    try:
+        yield terminal
+    finally:
+        terminal.close()
+
+
+def copy_logs(source: Source, out: Target, err: Target, over: Callable[[], bool] | None = None) -> None:
     """Copy a trial's output. over: whether nothing more will come; None copies what is there."""
     while True:
         last = over is None or over()

@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
-import typer
-
 from ray_hpo.cli import run  # isort: skip  # the first in the help
 from ray_hpo.cli import cluster, explain, init, inspect, logs, plan, remove, replay, restore, top
-from ray_hpo.cli.app import app
+from ray_hpo.cli.app import app, tell
 from ray_hpo.errors import InvalidInput, RayHpoError
 
 __all__ = ["cluster", "explain", "init", "inspect", "logs", "main", "plan", "remove", "replay", "restore", "run", "top"]
@@ -47,7 +45,7 @@ def _sweep_file_last(arguments: list[str]) -> list[str]:
 
 def _fail(error: Exception, code: int) -> None:
     text = str(error).replace("\n", "\\n")  # one line, also where what was written has several
-    typer.echo(f"error: {text}", err=True)
+    tell(f"error: {text}", err=True)
     raise SystemExit(code)
 
 

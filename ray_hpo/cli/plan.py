@@ -5,9 +5,7 @@ from __future__ import annotations
 import tempfile
 from typing import Any
 
-import typer
-
-from ray_hpo.cli.app import SWEEP, app, print_json
+from ray_hpo.cli.app import SWEEP, app, print_json, tell
 from ray_hpo.cli.options import PlanOptions, with_options
 from ray_hpo.cli.run import the_sweep
 from ray_hpo.errors import InvalidInput
@@ -37,9 +35,9 @@ def show_plan(words: list[str], options: PlanOptions) -> None:
         print_json(plan.to_json())
         return
     for line in [*notes, *plan.lines()]:
-        typer.echo(line)
+        tell(line)
     if seconds is None:
-        typer.echo("  --seconds-per-epoch 30 gives it, --measure runs one trial to its first milestone")
+        tell("  --seconds-per-epoch 30 gives it, --measure runs one trial to its first milestone")
 
 
 def _measured(sweep: Any, plan: Any) -> float:

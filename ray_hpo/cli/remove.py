@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ray_hpo.cli.app import INSPECT, app
+from ray_hpo.cli.app import INSPECT, app, ask, tell
 from ray_hpo.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ def remove(
         if place.is_busy():
             raise InvalidInput(f"{place} is running: interrupt its driver first")
     for place in places:
-        if yes or typer.confirm(f"remove {place} ({_size(place)})?"):
+        if yes or ask(f"remove {place} ({_size(place)})?"):
             _remove(place)
-            typer.echo(f"removed {place}")
+            tell(f"removed {place}")
 
 
 def _remove(place: Place) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ray_hpo.cli.app import INSPECT, JsonOption, PathArgument, app, print_json
+from ray_hpo.cli.app import INSPECT, JsonOption, PathArgument, app, print_json, tell
 
 
 @app.command(rich_help_panel=INSPECT)
@@ -29,4 +29,4 @@ def replay(
         print_json(outcome.to_json())
         return
     for line in outcome.lines():
-        typer.echo(line)
+        tell(line)

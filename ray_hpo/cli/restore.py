@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 
-import typer
-
-from ray_hpo.cli.app import INSPECT, PathArgument, app
+from ray_hpo.cli.app import INSPECT, PathArgument, app, tell
 
 
 @app.command(rich_help_panel=INSPECT)
@@ -27,5 +25,5 @@ def restore(path: PathArgument) -> None:
         raise RayHpoError(f"{folder} holds no experiment: there is neither {FILE} nor {BACKUP} in it")
     with Lock(folder):
         taken = put_back(folder)
-    typer.echo(f"{folder} is as it was at {taken}; the damaged journal is kept as {DAMAGED}")
-    typer.echo(f"resume: ray-hpo resume {folder}")
+    tell(f"{folder} is as it was at {taken}; the damaged journal is kept as {DAMAGED}")
+    tell(f"resume: ray-hpo resume {folder}")

@@ -32,14 +32,13 @@ _SETTINGS = {"allow_interspersed_args": False}  # what follows the command's fir
 def run_sweep(words: list[str], options: SweepOptions) -> None:
     """Run what the command line says, and end with the exit code that fits."""
     sweep, notes = the_sweep(words, options)
-    from rich.console import Console
-
+    from ray_hpo.screen import Screen
     from ray_hpo.summary import print_lines
     from ray_hpo.tune import tune_run
 
     show = not (options.quiet or options.as_json)
     if show:
-        print_lines(Console(), notes)
+        print_lines(Screen(), notes)
     executor: Any = options.executor
     result = tune_run(sweep.to_space(), sweep.to_command(), **sweep.arguments(), executor=executor, progress=show)
     finish(result, options.as_json)

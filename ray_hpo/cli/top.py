@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,12 +23,12 @@ def top(
     once: Annotated[bool, typer.Option("--once", help="Look once; so it is in a pipe.")] = False,
 ) -> None:
     """Watch an experiment that runs: what is best, what runs now, how far it is. Ends with it; Ctrl-C leaves."""
-    from rich.console import Console
     from rich.live import Live
 
     from ray_hpo.results import load
+    from ray_hpo.screen import Screen
 
-    console = Console()
+    console = Screen()
     watched = Watched(load(path))
     if once or not console.is_terminal:
         console.print(watched.screen())
@@ -61,11 +62,11 @@ class Watched:
     def screen(self) -> Any:
         """The panel of the run itself, and the trials that train now."""
         from rich.console import Group
-        from rich.text import Text
 
         from ray_hpo.progress import panel
+        from ray_hpo.screen import plain
 
-        parts: list[Any] = [panel(self._view)] if self.running else [Text(line) for line in self._outcome()]
+        parts: list[Any] = [panel(self._view)] if self.running else [plain(line) for line in self._outcome()]
         return Group(*parts, *([self._trials()] if self.running else []))
 
     def _outcome(self) -> list[str]:
@@ -90,7 +91,7 @@ class Watched:
         running = [trial for trial in self._result.trials if trial.state == "running"]
         for trial in running[:SHOWN]:
             value = "" if trial.latest is None else f"{trial.latest:.5g}"
-            to = fidelity_text(trial.until)
+            to = "its end" if math.isinf(trial.until) else fidelity_text(trial.until)
             took = duration_text(max(0.0, time.time() - trial.begun))
             table.add_row(str(trial.number), f"{trial.step:g}", to, value, took, config_text(trial.config))
         if len(running) > SHOWN:

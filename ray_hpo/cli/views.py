@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from strategies.actions import fidelity_text
@@ -18,14 +17,15 @@ from ray_hpo.budget import duration_text
 from ray_hpo.errors import RayHpoError
 from ray_hpo.progress import config_text
 from ray_hpo.results import Result, load
+from ray_hpo.screen import Screen
 from ray_hpo.summary import result_lines
 from ray_hpo.trial import Trial
 
 
-def make_console() -> Console:
+def make_console() -> Screen:
     """As wide as the terminal; wide enough not to fold a table that goes into a pipe."""
-    console = Console()
-    return console if console.is_terminal else Console(width=250)
+    console = Screen()
+    return console if console.is_terminal else Screen(width=250)
 
 
 def experiment_rows(paths: Iterable[str]) -> list[dict[str, Any]]:
@@ -136,7 +136,7 @@ def print_experiment(result: Result, limit: int) -> None:
     spec = result.spec
     console.print(f"{spec.name}: {describe(spec.algo)}, {spec.goals}, seed {spec.seed}", highlight=False)
     for line in result_lines(result):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True)
     ranked = _ranked(result)
     shown = ranked[:limit] if limit else ranked
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -145,7 +145,7 @@ def print_experiment(result: Result, limit: int) -> None:
     for name in ("trial", *parents, "state", "at", *spec.goals.names, *violation, "why", "config"):
         table.add_column(name, overflow="fold", justify="right" if name in ("trial", "parent", "at") else "left")
     for trial in shown:
-        at = "" if trial.fidelity is None else fidelity_text(trial.fidelity)
+        at = "" if trial.came_to is None else fidelity_text(trial.came_to)
         reached = {spec.goals.metrics[0]: trial.value, **trial.values}
         values = ["" if reached.get(name) is None else f"{reached[name]:.5g}" for name in spec.goals.names]
         values += [f"{trial.violation:.3g}" if trial.values else "" for _ in violation]
@@ -158,9 +158,9 @@ def print_experiment(result: Result, limit: int) -> None:
     causes = Counter(cause for trial in result.trials for _, cause, _ in trial.crashes)
     if causes:
         told = ", ".join(f"{count} {cause}" for cause, count in causes.most_common())
-        console.print(f"attempts that broke off: {told}; --trial N tells more", markup=False, highlight=False)
+        console.print(f"attempts that broke off: {told}; --trial N tells more", highlight=False)
     for notice in result.experiment.notices[-5:]:
-        console.print(f"! {notice}", markup=False, highlight=False)
+        console.print(f"! {notice}", highlight=False)
 
 
 def print_trial(result: Result, trial: Trial) -> None:
@@ -185,7 +185,7 @@ def print_trial(result: Result, trial: Trial) -> None:
     elif trial.error:
         lines.append(f"last error: {trial.error}")
     for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def _origin(result: Result, trial: Trial) -> list[str]:

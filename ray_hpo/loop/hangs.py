@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 
 class Hangs:
@@ -24,11 +25,20 @@ class Hangs:
         """The trial does not train any more, or waits for a verdict."""
         self._heard.pop(trial, None)
 
-    def overdue(self, now: float) -> list[int]:
-        """The trials that hang."""
+    def overdue(self, now: float, began: Callable[[int], float | None]) -> list[int]:
+        """The trials that hang, which are then forgotten. began: when a worker turned to a trial that was launched;
+        None while it waits for its turn, which is not its fault."""
         if self.limit is None:
             return []
-        return [trial for trial, heard in self._heard.items() if now - heard >= self.limit]
+        hanging = []
+        for trial in [trial for trial, heard in self._heard.items() if now - heard >= self.limit]:
+            turn = began(trial)
+            if turn is None or now - turn < self.limit:
+                self._heard[trial] = now if turn is None else turn
+            else:
+                del self._heard[trial]
+                hanging.append(trial)
+        return hanging
 
     def patience(self, now: float) -> float:
         """Seconds until the next one may count as hanging."""

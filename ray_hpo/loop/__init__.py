@@ -1,0 +1,1 @@
+"""The parts of the controller, which puts them to use once a tick. None knows the controller, Ray or SQL."""
