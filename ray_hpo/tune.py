@@ -364,6 +364,7 @@ def _executor(executor: str, trainable: Any) -> MakeExecutor:
         wanted = [n for n in (spec.max_concurrent, trials) if n is not None]
         limit, priority = min(wanted, default=None), spec.priority
         ahead = not spec.algo.heeds_results and spec.patience is None
-        return RayExecutor(trainable, setting, spec.request, limit, spec.isolate, ahead, spec.algo.pauses, priority)
+        leaves = spec.algo.pauses and not spec.algo.copies  # who is copied depends on the latest of a small population
+        return RayExecutor(trainable, setting, spec.request, limit, spec.isolate, ahead, leaves, priority)
 
     return make

@@ -62,15 +62,13 @@ def check_each_epoch_is_there_once(result: ray_hpo.Result) -> None:
         assert trial.step in (1, 3, 9)
 
 
-@pytest.mark.parametrize("algo", ["asha", "mobster", "hyperband", "pbt"])
+@pytest.mark.parametrize("algo", ["asha", "mobster", "hyperband"])
 def test_short_trials_follow_one_another_and_lose_nothing(sweep: Sweep, algo: str) -> None:
-    options = {"num_trials": 12} if algo == "pbt" else {}
-    result = sweep(saving, algo=algo, **options)
+    result = sweep(saving, algo=algo)
     assert in_line(result) > 0
     assert {trial.state for trial in result.trials} <= {"completed", "paused", "stopped"}
     assert sum(trial.losses + trial.failures for trial in result.trials) == 0
-    if algo != "pbt":
-        check_each_epoch_is_there_once(result)
+    check_each_epoch_is_there_once(result)
 
 
 def test_a_trial_without_a_checkpoint_keeps_its_worker_until_the_verdict(sweep: Sweep) -> None:
@@ -88,6 +86,11 @@ def test_stopping_rules_have_no_line(sweep: Sweep) -> None:
     result = sweep(saving, algo="asha_stopping")
     assert in_line(result) == 0
     check_each_epoch_is_there_once(result)
+
+
+def test_a_population_has_no_line(sweep: Sweep) -> None:
+    """Who is copied is decided among few: the later, the better."""
+    assert in_line(sweep(saving, algo="pbt", num_trials=12)) == 0
 
 
 def test_one_worker_at_a_time_decides_with_all_results(sweep: Sweep) -> None:

@@ -36,7 +36,7 @@ class RayExecutor:
     request: what one trial holds.  priority: beside other sweeps on the same cluster.
     isolate: give every trial a process of its own, at about 1 s each. After a crash that is done anyhow.
     ahead: no job depends on what others find, so that they may be taken ahead of their turn.
-    pauses: a trial at its milestone is mostly paused there, so that its worker may be promised to another one.
+    leaves: a trial at its milestone is mostly paused there, so that its worker may be promised to another one.
 
     Raises:
         InvalidInput: no node can ever give `request`.
@@ -50,7 +50,7 @@ class RayExecutor:
         max_concurrent: int | None = None,
         isolate: bool = False,
         ahead: bool = False,
-        pauses: bool = False,
+        leaves: bool = False,
         priority: float = 1.0,
     ) -> None:
         check_possible(request)
@@ -61,7 +61,7 @@ class RayExecutor:
         self._running: dict[int, WorkerHandle] = {}  # by trial, those included that a worker has yet to begin
         reused = not isolate and not request.amount("GPU")  # at once, by the next trial
         self._backlog = Backlog(shares=ahead and reused)
-        self._succession = Succession(enabled=pauses and reused and not ahead)
+        self._succession = Succession(enabled=leaves and reused and not ahead)
         self._answers: dict[Any, WorkerHandle] = {}  # what is waited for
         actor_class, sent = ray.remote(max_restarts=0)(Worker), ray.put(trainable)
         self._sizing = Sizing(request, max_concurrent, priority)
