@@ -12,6 +12,7 @@ import pickle
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -20,6 +21,15 @@ from ray_hpo.inside import check_links, inside
 DICT_FILE = ".ray_hpo_checkpoint.pkl"
 _PARTIAL = ".partial-"
 
+
+@dataclass(frozen=True)
+class Pickled:
+    """A dict as a checkpoint, pickled already."""
+
+    data: bytes
+
+
+Savable = Mapping[str, Any] | Pickled | str | os.PathLike[str]
 
 SAVE_NOW = "save-now"  # a file in the experiment's folder by which its driver asks all trials to save
 
@@ -30,7 +40,7 @@ class TrialStore(Protocol):
     def trial_folder(self, trial: int) -> Path:
         """The trial's own folder, on this machine; it may have to be made."""
 
-    def save(self, trial: int, step: float, checkpoint: Mapping[str, Any] | str | os.PathLike[str]) -> str: ...
+    def save(self, trial: int, step: float, checkpoint: Savable) -> str: ...
 
     def sync(self, path: str) -> None: ...
 
@@ -70,7 +80,7 @@ class CheckpointStore:
     def trial_folder(self, trial: int) -> Path:
         return self.folder / _trial_path(trial)
 
-    def save(self, trial: int, step: float, checkpoint: Mapping[str, Any] | str | os.PathLike[str]) -> str:
+    def save(self, trial: int, step: float, checkpoint: Savable) -> str:
         """Store a dict (pickled) or a folder (copied); return its path relative to the experiment's folder.
 
         Raises:
@@ -166,8 +176,11 @@ def _trial_path(trial: int) -> str:
     return f"trials/{trial:05d}"
 
 
-def _write(checkpoint: Mapping[str, Any] | str | os.PathLike[str], target: Path) -> None:
-    if isinstance(checkpoint, Mapping):
+def _write(checkpoint: Savable, target: Path) -> None:
+    if isinstance(checkpoint, Pickled):
+        target.mkdir()
+        (target / DICT_FILE).write_bytes(checkpoint.data)
+    elif isinstance(checkpoint, Mapping):
         target.mkdir()
         pickle_to(lambda: open(target / DICT_FILE, "wb"), dict(checkpoint))  # noqa: SIM115  # which closes it
     else:

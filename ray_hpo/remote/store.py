@@ -8,7 +8,6 @@ trials/00017/output/...                    whatever else the trial wrote into it
 from __future__ import annotations
 
 import contextlib
-import os
 import pickle
 import tempfile
 import time
@@ -22,7 +21,7 @@ from ray_hpo.errors import StorageError
 from ray_hpo.inside import inside
 from ray_hpo.remote.attempt import Attempt
 from ray_hpo.remote.folder import RemoteFolder, download_target
-from ray_hpo.storage import DICT_FILE, SAVE_NOW, checked_folder, pickle_to
+from ray_hpo.storage import DICT_FILE, SAVE_NOW, Pickled, Savable, checked_folder, pickle_to
 
 FOLDER_MARK = ".ray_hpo_folder"
 AT_A_TIME = 4  # files of a folder
@@ -53,7 +52,7 @@ class RemoteStore:
 
     # ---- checkpoints ----
 
-    def save(self, trial: int, step: float, checkpoint: Mapping[str, Any] | str | os.PathLike[str]) -> str:
+    def save(self, trial: int, step: float, checkpoint: Savable) -> str:
         """See `CheckpointStore.save`. What an error leaves behind has a name that nobody was told.
 
         Raises:
@@ -78,8 +77,10 @@ class RemoteStore:
         self._away = False
         return path
 
-    def _save(self, checkpoint: Mapping[str, Any] | str | os.PathLike[str], path: str) -> None:
-        if isinstance(checkpoint, Mapping):
+    def _save(self, checkpoint: Savable, path: str) -> None:
+        if isinstance(checkpoint, Pickled):
+            self._remote.write(f"{path}/{DICT_FILE}", checkpoint.data)
+        elif isinstance(checkpoint, Mapping):
             pickle_to(lambda: self._remote.writing(f"{path}/{DICT_FILE}"), dict(checkpoint))
         else:
             self._upload_folder(Path(checked_folder(checkpoint)), path)

@@ -163,6 +163,7 @@ class TrialRunner:
             try:
                 self._body(session.job.config, session)
             finally:
+                session.settle()
                 self._output.end()
                 self._store.end()
         except TrialReleased:

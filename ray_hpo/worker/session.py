@@ -20,9 +20,10 @@ from typing import Any
 
 from ray_hpo.errors import StorageError
 from ray_hpo.messages import AtMilestone, Checkpoint, Crashed, Job, Measured, Notice, Saved
-from ray_hpo.storage import TrialStore
+from ray_hpo.storage import Savable, TrialStore
 from ray_hpo.worker import gpu_usage
 from ray_hpo.worker.outbox import Bell, Outbox
+from ray_hpo.worker.saving import Saving, copied
 from ray_hpo.worker.setting import Setting as Setting, open_store
 from ray_hpo.worker.syncing import syncing
 
@@ -82,6 +83,7 @@ class Session:
         self._alone, self._timed = alone, timed
         self._began = time.monotonic()
         self._store = store or open_store(setting)
+        self._saving = Saving()
         self._saved_at = time.monotonic()
         self._saved_step = -math.inf
         self._asked_to_leave = asked_to_leave
@@ -129,16 +131,12 @@ class Session:
     def save(self, checkpoint: CheckpointLike) -> None:
         """Save as of the last report. A full disk or a missing mount must not cost the result: training goes on, and
         the user is told."""
-        self._saved_at = time.monotonic()
-        try:
-            path = self._store.save(self.job.trial, self.step, checkpoint)
-        except OSError as error:
-            self._not_saved(self.step, error)
-            return
-        self._saved_step = self.step
-        self.outbox.put(Saved(self.job.trial, Checkpoint(path, self.step)))
-        at_end = self.step >= self.setting.max_budget
-        syncing().add(self.job.trial, functools.partial(self._sync, path, self.step), at_once=at_end)
+        self._saving.settle(also_next=False)
+        self._save(self.step, checkpoint)
+
+    def settle(self) -> None:
+        """Wait for what is being saved."""
+        self._saving.settle(also_next=True)
 
     @property
     def asked_to_save(self) -> bool:
@@ -172,6 +170,28 @@ class Session:
         self._released = True
         self._verdict.put(None)
 
+    def _save(self, step: float, checkpoint: Savable) -> None:
+        self._saved_at = time.monotonic()
+        try:
+            path = self._store.save(self.job.trial, step, checkpoint)
+        except OSError as error:
+            self._not_saved(step, error)
+            return
+        self._saved_step = step
+        self.outbox.put(Saved(self.job.trial, Checkpoint(path, step)))
+        at_end = step >= self.setting.max_budget
+        syncing().add(self.job.trial, functools.partial(self._sync, path, step), at_once=at_end)
+
+    def _save_meanwhile(self, checkpoint: CheckpointLike) -> None:
+        """Save while training goes on, if that can be done with little memory and nobody waits for it."""
+        self._leaves = self._leaves or self._asked_to_leave()
+        waits = self.step >= self.until or self._leaves
+        copy = copied(checkpoint) if isinstance(checkpoint, Mapping) and not waits else None
+        if copy is None:
+            self.save(checkpoint)
+        else:
+            self._saving.put(functools.partial(self._save, self.step, copy))
+
     def _report(self, step: float, plain: dict[str, Any], checkpoint: CheckpointLike | None, last: bool) -> None:
         if self._released:
             raise TrialReleased
@@ -180,7 +200,7 @@ class Session:
                 raise TypeError(f"metric {metric!r} must be a number; got {plain[metric]!r}")
         self.step = step
         if checkpoint is not None:
-            self.save(checkpoint)
+            self._save_meanwhile(checkpoint)
         self.outbox.report(step, plain)
         if self.setting.measures_gpu:
             self._measure_gpu()
