@@ -8,6 +8,7 @@ rungs learns from both.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,6 +21,7 @@ from strategies.trials import TrialTable
 
 HALVING, FULL = 0, 1  # the brackets
 ANEW_RUNGS = 3  # at most, where each rung is paid in full
+WORKERS_EACH, MOST_BRACKETS = 4, 3  # for so many workers one bracket's results, for so many brackets at most
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,9 @@ class AsyncHyperband(Asha):
 
     Asha promotes the best of the first three, which is mostly luck, though none of its trials comes to `max_budget`
     before each rung has had as many results as in Hyperband's most aggressive bracket, eta^k where k rungs are above.
-    Here a rung promotes only then: the first that get there are chosen among all of these. It does not wait for what
-    no trial is left to bring.
+    Here a rung promotes only then: the first that get there are chosen among all of these. With more than four workers
+    it waits for more, up to three such brackets: a full training takes its time anyhow, and the more workers there are,
+    the more can be known by its end. It does not wait for what no trial is left to bring.
 
     Where trials resume, the second kind begins once the first has brought a trial to `max_budget`; then it gets
     `share` of the workers, or of the budget if there is but one worker at a time.
@@ -80,7 +83,8 @@ class AsyncHyperband(Asha):
     def _least(self, table: TrialTable, fidelity: Fidelity, milestone: float) -> int:
         ladder = self.rungs(fidelity)
         above = len(ladder) - 1 - ladder.index(milestone)
-        return self.eta if table.exhausted else self.eta**above
+        brackets = min(max(1.0, (table.running + 1) / WORKERS_EACH), MOST_BRACKETS)
+        return self.eta if table.exhausted else math.ceil(brackets * self.eta**above)
 
     def _full_is_due(self, table: TrialTable, fidelity: Fidelity) -> bool:
         ladder = self.rungs(fidelity)

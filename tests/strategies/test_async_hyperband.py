@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pytest
 from scipy.stats import wilcoxon
 
-from strategies.actions import Continue, Reached, Resume, Start
+from strategies.actions import Continue, Pause, Reached, Resume, Start, Stop
 from strategies.domains import Domain, uniform
 from strategies.schedulers.async_hyperband import HALVING, AsyncHyperband
 from strategies.searchers.random import Random
@@ -42,14 +43,18 @@ def test_mobster_beats_asha() -> None:
     assert wilcoxon(gain, alternative="less").pvalue < FALSE_ALARM
 
 
-def test_a_rung_promotes_none_before_a_trial_can_reach_the_top() -> None:
-    """Eta 3 and budgets 1, 3, 9, 27: 27, 9 and 3 results, as in Hyperband's first bracket, then the best third."""
+@pytest.mark.parametrize(("workers", "brackets"), [(1, 1), (4, 1), (8, 2), (12, 3), (40, 3)])
+def test_a_rung_promotes_none_before_a_trial_can_reach_the_top(workers: int, brackets: int) -> None:
+    """Eta 3 and budgets 1, 3, 9, 27: 27, 9 and 3 results, as in Hyperband's first bracket, then the best third. More
+    workers, more of them."""
     algo = AsyncHyperband(searcher=Random())
-    found = simulate(Valley(), algo=algo, metric="loss", max_budget=27, total_budget=8 * 27, workers=4, seed=0)
+    found = simulate(Valley(), algo=algo, metric="loss", max_budget=27, total_budget=16 * 27, workers=workers, seed=0)
     arrived: dict[float, list[float]] = {1.0: [], 3.0: [], 9.0: [], 27.0: []}
     halved, reached = set(), {}
-    promoted = 0
+    promoted, running = 0, 0
     for record in found.records:
+        running += isinstance(record, (Start, Resume)) - isinstance(record, (Pause, Stop))
+        finishing = running + 1 < workers  # the budget ends: not all workers have something to do
         match record:
             case Start() if record.bracket == HALVING:
                 halved.add(record.trial)
@@ -58,14 +63,16 @@ def test_a_rung_promotes_none_before_a_trial_can_reach_the_top() -> None:
                 reached[record.trial] = record.value
             case Resume() | Continue() if record.trial in halved:
                 there = sorted(arrived[record.until / 3])
-                assert len(there) >= 81 / record.until
+                assert len(there) >= (81 if finishing else brackets * 81) / record.until
                 assert reached[record.trial] <= there[len(there) // 3 - 1]
                 promoted += 1
             case _:
                 pass
-    assert promoted > 9 + 3 + 1
+    assert promoted > brackets * (9 + 3 + 1)
     first = found.trials[0]
-    assert first.decisions[1][1] == "pause: rung 1: ranked 1 of 1 so far, from 27 on the top 9 continue"
+    least = brackets * 27
+    expected = f"pause: rung 1: ranked 1 of 1 so far, from {least} on the top {least // 3} continue"
+    assert first.decisions[1][1] == expected
 
 
 def test_a_rung_does_not_wait_for_trials_that_never_come() -> None:
