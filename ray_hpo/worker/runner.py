@@ -161,9 +161,11 @@ class TrialRunner:
             self._store.begin(trial, goes_on=session.job.checkpoint is not None)
             self._output.begin(trial)
             try:
-                self._body(session.job.config, session)
+                try:
+                    self._body(session.job.config, session)
+                finally:
+                    session.settle()
             finally:
-                session.settle()
                 self._output.end()
                 self._store.end()
         except TrialReleased:
