@@ -120,6 +120,17 @@ def test_at_its_milestone_the_checkpoint_is_there(tmp_path: Path, until: float) 
         assert CheckpointStore(tmp_path).load(checkpoint.path) == {"epoch": checkpoint.step}
 
 
+def test_a_milestone_between_two_checkpoints_comes_after_the_first(tmp_path: Path) -> None:
+    def train(config: dict[str, Any]) -> None:
+        for epoch in range(1, 9):
+            report({"loss": 1.0}, checkpoint={"epoch": epoch} if epoch % 2 == 0 else None)
+
+    for trial in range(20):
+        messages = messages_of(tmp_path / str(trial), train, 3.0)
+        assert [checkpoint.step for checkpoint in saved(messages)] == [2.0]
+        assert messages[-1] == AtMilestone(0)
+
+
 def ending(config: dict[str, Any]) -> None:
     for epoch in range(1, 4):
         report({"loss": 1.0}, checkpoint={"epoch": epoch})

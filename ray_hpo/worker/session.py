@@ -207,6 +207,7 @@ class Session:
         if self._saved_step == step < self.until:
             self._leave_if_asked()
         if self.step >= self.until and not last:
+            self.settle()  # the verdict is about what is there
             self._store.flush()
         while self.step >= self.until and not last:
             saved = self._saved_step == step

@@ -100,8 +100,13 @@ def test_no_snapshot_names_a_checkpoint_that_is_deleted(
     s3: S3, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(keeper, "SNAPSHOT_SECONDS", 0.0)
+    saved: list[str] = []
     deleted: list[str] = []
-    delete = RemoteStore.delete
+    save, delete = RemoteStore.save, RemoteStore.delete
+
+    def noted(self: RemoteStore, trial: int, step: float, checkpoint: Any) -> str:
+        saved.append(save(self, trial, step, checkpoint))
+        return saved[-1]
 
     def checked(self: RemoteStore, path: str) -> None:
         seen = tmp_path / path.replace("/", "_")
@@ -111,9 +116,11 @@ def test_no_snapshot_names_a_checkpoint_that_is_deleted(
         delete(self, path)
         deleted.append(path)
 
+    monkeypatch.setattr(RemoteStore, "save", noted)
     monkeypatch.setattr(RemoteStore, "delete", checked)
     result = run(s3.uri())
-    assert len(deleted) + len(result.experiment.checkpoints) == result.spent  # a checkpoint an epoch
+    assert sorted(saved) == sorted([*deleted, *result.experiment.checkpoints])
+    assert len(deleted) > len(result.trials)
 
 
 # ---- faults of the storage ----
