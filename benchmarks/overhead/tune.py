@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -99,5 +100,7 @@ def slots_busy(folder: Path, slots: int, algo: str, count: int, reuse: bool) -> 
     found = _fit(folder, train, slots, count, reuse, asha if algo == "asha_stopping" else None)
     frames = [result.metrics_dataframe.to_dict("records") for result in found]
     trials = [rows for rows in frames if rows]  # of some reused actors' trials Ray Tune has no reports
+    if not trials:  # nor of any: there is no telling
+        return {"steady": math.nan, "whole": math.nan}
     reports = [row for rows in trials for row in rows]
     return busy(reports, slots, all_up(folder, slots), max(rows[0]["began"] for rows in trials))
