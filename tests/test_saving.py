@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.chaos.waiting import wait_until
 from ray_hpo.messages import AtMilestone, Checkpoint, Ended, Job, Message, Notice, Saved
 from ray_hpo.storage import CheckpointStore, Pickled
 from ray_hpo.worker.runner import TrialRunner
@@ -54,8 +55,7 @@ def test_what_is_replaced_by_the_caller_is_not_begun() -> None:
     saving.put(lambda: written.append(1))
     settled = threading.Thread(target=saving.settle, args=(False,))
     settled.start()
-    while saving._next is not None:  # it is left out first, then waited for what is under way
-        pass
+    wait_until(lambda: saving._next is None, TIMEOUT, "what waits is left out before what is under way is waited for")
     gate.go_on.set()
     settled.join(TIMEOUT)
     assert not settled.is_alive() and written == []

@@ -85,8 +85,9 @@ def main() -> None:
                 for _ in range(1 if args.quick else rounds):
                     count = 20 if args.quick else 60
                     seen = _measure(subject, "slots_busy", slots=TRAINING_SLOTS, algo=algo, count=count)
-                    _note(found, subject, f"busy {algo}", seen["steady"])
-                    _note(found, subject, f"busy whole {algo}", seen["whole"])
+                    if seen:
+                        _note(found, subject, f"busy {algo}", seen["steady"])
+                        _note(found, subject, f"busy whole {algo}", seen["whole"])
     medians = {subject: _medians(values) for subject, values in found.items()}
     _print(medians)
     if args.json:

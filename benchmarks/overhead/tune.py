@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
 from typing import Any
@@ -101,6 +100,6 @@ def slots_busy(folder: Path, slots: int, algo: str, count: int, reuse: bool) -> 
     frames = [result.metrics_dataframe.to_dict("records") for result in found]
     trials = [rows for rows in frames if rows]  # of some reused actors' trials Ray Tune has no reports
     if not trials:  # nor of any: there is no telling
-        return {"steady": math.nan, "whole": math.nan}
+        return {}
     reports = [row for rows in trials for row in rows]
     return busy(reports, slots, all_up(folder, slots), max(rows[0]["began"] for rows in trials))
