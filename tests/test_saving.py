@@ -92,7 +92,7 @@ def messages_of(folder: Path, train: Any, until: float) -> list[Message]:
     runner = TrialRunner(train, Setting(folder, "loss", max_budget=9.0))
     try:
         runner.start([Job(0, {}, until, None, 0.0)])
-        messages, _ = runner.next_batch(LONG)
+        messages, *_ = runner.next_batch(LONG)
     finally:
         runner.release()
     return messages

@@ -42,15 +42,15 @@ class Actor:
 
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A worker that is up, and what it answers: `said`."""
+    """A worker that is up, and what it answers: `said`, and whether its trial `made_way`."""
     made: Any = WorkerHandle(Actor(), Request({"CPU": 1.0}))
-    made.up, made.said = True, []
-    monkeypatch.setattr(ray, "get", lambda answer: pickle.dumps((made.said, 0, 0.1)))
+    made.up, made.said = True, ([], False)
+    monkeypatch.setattr(ray, "get", lambda answer: pickle.dumps((made.said[0], 0, 0.1, made.said[1])))
     return made
 
 
-def receive(worker: Any, *messages: Message) -> Any:
-    worker.said = list(messages)
+def receive(worker: Any, *messages: Message, made_way: bool = False) -> Any:
+    worker.said = list(messages), made_way
     return worker.receive(WINDOW, 5.0)
 
 
@@ -61,39 +61,41 @@ def trials(jobs: list[Job]) -> list[int]:
 # ---- the worker's end ----
 
 
-@pytest.mark.parametrize("last", [AtMilestone(0, saved=True), AtMilestone(0, released=True), Ended(0)])
-def test_the_job_in_line_has_begun_once_the_one_before_makes_way(worker: Any, last: Message) -> None:
+@pytest.mark.parametrize("last", [AtMilestone(0, released=True, saved=True), AtMilestone(0, released=True), Ended(0)])
+def test_the_job_in_line_has_begun_once_the_one_before_made_way(worker: Any, last: Message) -> None:
     worker.run([job(0)], WINDOW, 1.0)
-    worker.follow(job(1, until=6.0, since=2.0), WINDOW)
-    messages, over, given_back, _ = receive(worker, *REPORTS, last)
-    assert (trials(over), given_back, trials(worker.jobs)) == ([0], [], [1])
-    assert worker.answer == "follow 3" and worker.since == 5.0 and worker.units == 4.0
-    assert not isinstance(messages[-1], AtMilestone) or messages[-1].released  # nobody is to tell it to go on
+    worker.offer(job(1, until=6.0, since=2.0))
+    messages, over, given_back, _ = receive(worker, *REPORTS, last, made_way=True)
+    assert (trials(over), given_back, trials(worker.jobs), worker.following) == ([0], [], [1], None)
+    assert worker.answer == "more 4" and worker.since == 5.0 and worker.units == 4.0
+    assert messages[-1] == last
 
 
-def test_one_that_trains_on_gives_the_job_back_and_goes_on_answering(worker: Any) -> None:
+def test_one_that_trains_on_keeps_the_job_in_line(worker: Any) -> None:
     worker.run([job(0)], WINDOW, 1.0)
-    worker.follow(job(1), WINDOW)
+    worker.offer(job(1))
     _, over, given_back, _ = receive(worker, *REPORTS)
-    assert (over, trials(given_back), trials(worker.jobs)) == ([], [1], [0])
-    assert worker.answer == "follow 3"  # the worker takes it for `more`
-    _, over, given_back, _ = receive(worker, AtMilestone(0, saved=True))
-    assert (over, given_back, trials(worker.jobs), worker.answer) == ([], [], [0], None)
+    assert (over, given_back, trials(worker.all_jobs), worker.answer) == ([], [], [0, 1], "more 4")
+    _, over, given_back, _ = receive(worker, AtMilestone(0, released=True, saved=True), made_way=True)
+    assert (trials(over), given_back, trials(worker.all_jobs)) == ([0], [], [1])
 
 
-def test_one_without_a_checkpoint_waits_for_its_verdict(worker: Any) -> None:
+@pytest.mark.parametrize("last", [AtMilestone(0), AtMilestone(0, saved=True)])
+def test_one_that_did_not_make_way_gives_the_job_back(worker: Any, last: Message) -> None:
+    """It has no checkpoint, or the offer came too late."""
     worker.run([job(0)], WINDOW, 1.0)
-    worker.follow(job(1), WINDOW)
-    messages, over, given_back, _ = receive(worker, AtMilestone(0))
-    assert (over, trials(given_back), trials(worker.jobs), worker.answer) == ([], [1], [0], None)
-    assert messages == [AtMilestone(0)]
+    worker.offer(job(1))
+    messages, over, given_back, _ = receive(worker, last)
+    assert (trials(over), trials(given_back), trials(worker.all_jobs), worker.answer) == ([], [1], [0], None)
+    assert messages == [last]
 
 
-def test_a_crash_gives_the_job_back(worker: Any) -> None:
+@pytest.mark.parametrize("last", [Crashed(0, "user", "ValueError"), Ended(0), AtMilestone(0, released=True)])
+def test_a_crash_or_an_end_before_the_offer_gives_the_job_back(worker: Any, last: Message) -> None:
     worker.run([job(0)], WINDOW, 1.0)
-    worker.follow(job(1), WINDOW)
-    _, over, given_back, _ = receive(worker, Crashed(0, "user", "ValueError"))
-    assert (trials(over), trials(given_back), worker.jobs, worker.answer) == ([0], [1], [], None)
+    worker.offer(job(1))
+    _, over, given_back, _ = receive(worker, last)
+    assert (trials(over), trials(given_back), worker.all_jobs, worker.answer) == ([0], [1], [], None)
 
 
 # ---- which worker ----

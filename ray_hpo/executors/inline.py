@@ -55,7 +55,7 @@ class InlineExecutor:
         if self._trial is None:
             time.sleep(timeout)
             return []
-        messages, _ = self._runner.next_batch(timeout=timeout)
+        messages = self._runner.next_batch(timeout=timeout).messages
         if messages and is_over(messages[-1]):
             self._trial = None
         return messages

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import queue
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ray_hpo.errors import StorageError
-from ray_hpo.messages import Cause, Crashed, Ended, Job, Message
+from ray_hpo.messages import Cause, Crashed, Ended, Job, Message, is_last
 from ray_hpo.worker import gpu_usage, session as sessions
 from ray_hpo.worker.gpu_memory import is_gpu_out_of_memory
 from ray_hpo.worker.outbox import Bell
@@ -28,6 +30,20 @@ class StuckTrial(RuntimeError):
     """A released trainable does not return; only ending the process frees what it holds."""
 
 
+class Batch(NamedTuple):
+    """What was said together, and where the worker stands after it.
+
+    given_back: how many of its jobs are not begun and will not be, the last ones: nobody is to wait for a long one.
+    seconds: since the jobs were begun, or the last verdict.
+    made_way: whether the trial that said this has left the worker to the job that was offered for after it.
+    """
+
+    messages: list[Message]
+    given_back: int
+    seconds: float
+    made_way: bool
+
+
 class Order:
     """Jobs to run one after another. Whoever gave it waits for its bell.
 
@@ -39,6 +55,7 @@ class Order:
         self.alone = len(jobs) == 1
         self.ahead = ahead
         self.bell = Bell()
+        self.since = time.monotonic()  # it was given, or its trial went on
         self.begun: list[Session] = []  # whose messages have not all been taken; the last one may still train
         self.broken = False  # whether the process is fit for no other of its jobs
 
@@ -52,21 +69,24 @@ class TrialRunner:
         self._asked_to_leave = asked_to_leave
         self._store = open_store(setting)
         self._output = Output(self._store)
-        self._state = threading.Condition()  # of the next two, and of what is in an order
+        self._state = threading.Condition()  # of the next five, and of what is in an order
         self._order = Order((), ahead=False)
+        self._before: Order | None = None  # whose trial made way for the present one, until its last word is taken
+        self._turn = 0  # counts orders, verdicts to go on, and jobs that others made way for
+        self._offer: tuple[int, Job] | None = None  # after which turn, what
         self._rests = True  # whether the thread waits to be woken
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._loop, name="trial", daemon=True)
         self._thread.start()
 
-    def start(self, jobs: Sequence[Job], ahead: bool = False) -> None:
+    def start(self, jobs: Sequence[Job]) -> None:
         """Begin `jobs`, one after the other. A trial that is at its milestone is released; no other may be at work.
 
         Where there are several, each must be over by itself: at its end, or because it is final.
-        ahead: they were launched before it was their turn, and tell how long they took.
         """
         with self._state:
-            before, self._order = self._order, Order(jobs, ahead)
+            before, self._order = self._order, Order(jobs, ahead=False)
+            self._turn += 1
             rests, self._rests = self._rests, False
         if rests:
             self._wake.put(None)
@@ -75,16 +95,26 @@ class TrialRunner:
 
     def proceed(self, until: float) -> None:
         """Let the trial at its milestone train on."""
+        with self._state:
+            self._turn += 1
+            self._order.since = time.monotonic()
         self._order.begun[-1].proceed(until)
 
-    def next_batch(self, window: float = WINDOW_SECONDS, timeout: float | None = None) -> tuple[list[Message], int]:
+    def offer(self, job: Job, turn: int) -> None:
+        """A job for when the trial of that turn, alone in its order, is over, or at its milestone with a checkpoint:
+        then it makes way, and says so. One that is offered too late is forgotten. From any thread, in any order."""
+        with self._state:
+            self._offer = turn, job
+
+    def next_batch(self, window: float = WINDOW_SECONDS, timeout: float | None = None) -> Batch:
         """The next messages, those of `window` seconds together; maybe none, and none if there is none in `timeout`
-        seconds. And how many of the jobs are given back, the last ones: nobody is to wait for a long one.
+        seconds.
 
         Raises:
             StuckTrial: the trial before them was released, and does not return.
         """
-        order = self._order
+        with self._state:
+            order = self._before or self._order
         if order.jobs and not order.alone:
             window = timeout = min(window, BEHIND_SECONDS)
         order.bell.wait(window, RELEASE_SECONDS if order.jobs and timeout is None else timeout)
@@ -96,7 +126,11 @@ class TrialRunner:
                 given_back = len(order.jobs)
                 order.jobs.clear()
             begun, order.begun = order.begun, order.begun[-1:]
-        return [message for session in begun for message in session.outbox.take()], given_back
+        messages = [message for session in begun for message in session.outbox.take()]
+        made_way = order is self._before and bool(messages) and is_last(messages[-1])
+        if made_way:
+            self._before = None
+        return Batch(messages, given_back, time.monotonic() - order.since, made_way)
 
     def release(self) -> None:
         """End the trial, if one is there, and free what it held.
@@ -117,6 +151,16 @@ class TrialRunner:
         sessions.enter(None)
         gpu_usage.free()
 
+    def _make_way(self, order: Order) -> bool:
+        """Turn to what was offered for after the present turn, if it is that order's."""
+        with self._state:
+            if self._order is not order or not order.alone or self._offer is None or self._offer[0] != self._turn:
+                return False
+            self._before, self._order = order, Order(self._offer[1:], ahead=True)
+            self._offer = None
+            self._turn += 1
+            return True
+
     def _stuck(self) -> StuckTrial:
         session = sessions.running()
         trial = "a trial" if session is None else f"trial {session.job.trial}"
@@ -127,7 +171,7 @@ class TrialRunner:
             self._wake.get()
             while (begun := self._next()) is not None:
                 order, session = begun
-                order.broken = not self._run(session)
+                order.broken = not self._run(order, session)
 
     def _next(self) -> tuple[Order, Session] | None:
         """The next job, if there is one, begun; and whose it is."""
@@ -146,6 +190,7 @@ class TrialRunner:
                     alone=order.alone,
                     timed=order.ahead or not order.alone,
                     asked_to_leave=self._asked_to_leave,
+                    make_way=functools.partial(self._make_way, order),
                     store=self._store,
                 )
                 order.begun.append(session)
@@ -154,7 +199,7 @@ class TrialRunner:
         order.bell.ring_out()
         return None
 
-    def _run(self, session: Session) -> bool:
+    def _run(self, order: Order, session: Session) -> bool:
         """Run a trial to its end; whether this process is fit for another one."""
         trial = session.job.trial
         try:
@@ -171,12 +216,20 @@ class TrialRunner:
         except TrialReleased:
             return not session.left
         except BaseException as error:
+            if session.released:
+                return False  # it had its verdict: nobody waits for more of it
             details = getattr(error, "details", "") or _trimmed_traceback(error)  # a command's own words say more
             kind: Cause = "gpu out of memory" if is_gpu_out_of_memory(error) else "user"
             kind = "storage" if isinstance(error, StorageError) else kind
             session.outbox.put(Crashed(trial, kind, _line(error), details, session.seconds))
             return False
-        session.outbox.put(Ended(trial, session.seconds))
+        if session.released:
+            return not session.left  # it caught `TrialReleased`
+        ended = Ended(trial, session.seconds)
+        if self._make_way(order):
+            session.depart(lambda: ended)
+        else:
+            session.outbox.put(ended)
         return True
 
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from ray_hpo.errors import StorageError
-from ray_hpo.messages import AtMilestone, Checkpoint, Crashed, Job, Measured, Notice, Saved
-from ray_hpo.storage import Savable, TrialStore
+from ray_hpo.messages import AtMilestone, Checkpoint, Crashed, Job, Measured, Message, Notice, Saved
+from ray_hpo.storage import Pickled, Savable, TrialStore
 from ray_hpo.worker import gpu_usage
 from ray_hpo.worker.outbox import Bell, Outbox
 from ray_hpo.worker.saving import Saving, copied
@@ -62,6 +62,7 @@ class Session:
     alone: no other job came with this one.  timed: it tells how long it had its worker: it was launched ahead of its
     turn.  store: default: a new one for `setting`.
     asked_to_leave: why the trial is to go on elsewhere, from its next checkpoint; empty if it is not.
+    make_way: leaves the worker to the next job, if one is there, and says whether one is.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Session:
         alone: bool = True,
         timed: bool = False,
         asked_to_leave: Callable[[], str] = str,
+        make_way: Callable[[], bool] = bool,
         store: TrialStore | None = None,
     ) -> None:
         self.job = job
@@ -87,11 +89,13 @@ class Session:
         self._saved_at = time.monotonic()
         self._saved_step = -math.inf
         self._asked_to_leave = asked_to_leave
+        self._make_way = make_way
         self._measured, self._measured_at = 0, 0.0
         self._leaves = ""  # why the trial is to leave, once it is asked to
         self.left = False
         self._verdict: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._released = False
+        self._departed: float | None = None  # when
 
     # ---- the trainable's side ----
 
@@ -128,15 +132,16 @@ class Session:
         overdue = bool(self._leaves) or time.monotonic() - self._saved_at > SAVE_SECONDS
         return overdue or self.next_step(plain_metrics(metrics)) >= self.until
 
-    def save(self, checkpoint: CheckpointLike) -> None:
+    def save(self, checkpoint: Savable) -> None:
         """Save as of the last report. A full disk or a missing mount must not cost the result: training goes on, and
         the user is told."""
         self._saving.settle(also_next=False)
         self._save(self.step, checkpoint)
 
     def settle(self) -> None:
-        """Wait for what is being saved."""
-        self._saving.settle(also_next=True)
+        """Wait for what is being saved, unless the trial's last word does."""
+        if self._departed is None:
+            self._saving.settle(also_next=True)
 
     @property
     def asked_to_save(self) -> bool:
@@ -157,7 +162,8 @@ class Session:
     @property
     def seconds(self) -> float | None:
         """How long it has had its worker, where others had it since the launch."""
-        return time.monotonic() - self._began if self._timed else None
+        until = time.monotonic() if self._departed is None else self._departed
+        return until - self._began if self._timed else None
 
     # ---- the runner's side ----
 
@@ -184,13 +190,41 @@ class Session:
 
     def _save_meanwhile(self, checkpoint: CheckpointLike) -> None:
         """Save while training goes on, if that can be done with little memory and nobody waits for it."""
-        self._leaves = self._leaves or self._asked_to_leave()
-        waits = self.step >= self.until or self._leaves
-        copy = copied(checkpoint) if isinstance(checkpoint, Mapping) and not waits else None
+        copy = None if self._leaves else self._copied(checkpoint)
         if copy is None:
             self.save(checkpoint)
         else:
             self._saving.put(functools.partial(self._save, self.step, copy))
+
+    def _save_and_leave(self, checkpoint: CheckpointLike, step: float, plain: dict[str, Any]) -> None:
+        """At a milestone: if a job waits for the worker, leave it, and save meanwhile."""
+        copy = self._copied(checkpoint)
+        if copy is None or not self._make_way():
+            self.save(checkpoint if copy is None else copy)
+            return
+        self.outbox.report(step, plain)
+        self.depart(functools.partial(self._at_milestone, step), functools.partial(self._save, step, copy))
+        raise TrialReleased
+
+    def _copied(self, checkpoint: CheckpointLike) -> Pickled | None:
+        return copied(checkpoint) if isinstance(checkpoint, Mapping) else None
+
+    def depart(self, last_word: Callable[[], Message], save: Callable[[], None] = lambda: None) -> None:
+        """The trial has made way. Its last word, after what is to be saved before, comes from another thread, so that
+        the next trial begins at once: the answer's way keeps the interpreter busy."""
+
+        def say() -> None:
+            try:
+                save()
+            finally:
+                self.outbox.put(last_word())
+                self._bell.ring_out()
+
+        self._released, self._departed = True, time.monotonic()
+        self._saving.put(say)
+
+    def _at_milestone(self, step: float) -> AtMilestone:
+        return AtMilestone(self.job.trial, self._released, self.seconds, self._saved_step == step)
 
     def _report(self, step: float, plain: dict[str, Any], checkpoint: CheckpointLike | None, last: bool) -> None:
         if self._released:
@@ -199,23 +233,30 @@ class Session:
             if metric in plain and not isinstance(plain[metric], (int, float)):
                 raise TypeError(f"metric {metric!r} must be a number; got {plain[metric]!r}")
         self.step = step
+        at_milestone = step >= self.until
         if checkpoint is not None:
-            self._save_meanwhile(checkpoint)
+            self._leaves = self._leaves or self._asked_to_leave()
+            if at_milestone and not last:
+                self._save_and_leave(checkpoint, step, plain)
+            else:
+                self._save_meanwhile(checkpoint)
         self.outbox.report(step, plain)
         if self.setting.measures_gpu:
             self._measure_gpu()
-        if self._saved_step == step < self.until:
+        if self._saved_step == step and not at_milestone:
             self._leave_if_asked()
-        if self.step >= self.until and not last:
+        if at_milestone and not last:
             self.settle()  # the verdict is about what is there
             self._store.flush()
         while self.step >= self.until and not last:
-            saved = self._saved_step == step
-            self.outbox.put(AtMilestone(self.job.trial, self.job.final, self.seconds, saved))
+            if (self._saved_step == step or self.job.final) and self._make_way():
+                self.depart(functools.partial(self._at_milestone, step))
+                raise TrialReleased
+            self._released |= self.job.final
+            self.outbox.put(self._at_milestone(step))
             if self._alone:
                 self._bell.ring_out()
-            if self.job.final:
-                self._released = True
+            if self._released:
                 raise TrialReleased
             self._verdict.get()
             if self._released:

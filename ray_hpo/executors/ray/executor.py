@@ -21,7 +21,7 @@ from ray_hpo.executors.ray.succession import Succession
 from ray_hpo.executors.ray.worker_handle import WorkerHandle, WorkerLost
 from ray_hpo.messages import Crashed, Job, Message, Notice
 from ray_hpo.resources import Request
-from ray_hpo.worker.actor import Worker
+from ray_hpo.worker.actor import LINE, Worker
 from ray_hpo.worker.session import Setting
 
 RESIZE_SECONDS = 5.0  # how often the crew is fitted to the cluster, to the work, and to other sweeps
@@ -63,7 +63,9 @@ class RayExecutor:
         self._backlog = Backlog(shares=ahead and reused)
         self._succession = Succession(enabled=leaves and reused and not ahead)
         self._answers: dict[Any, WorkerHandle] = {}  # what is waited for
-        actor_class, sent = ray.remote(max_restarts=0)(Worker), ray.put(trainable)
+        always: dict[str, Any] = {"max_restarts": 0, "concurrency_groups": {LINE: 1}}
+        actor_class = ray.remote(**always)(Worker)
+        sent = ray.put(trainable)
         self._sizing = Sizing(request, max_concurrent, priority)
         self._crew = Crew(
             lambda options: actor_class.options(**options).remote(sent, setting), self._sizing, self._answers
@@ -153,7 +155,7 @@ class RayExecutor:
             worker = self._succession.pop()
             if not worker.leaves:
                 (job,) = self._backlog.take(self.slots)
-                worker.follow(job, self._window)
+                worker.offer(job)
                 self._running[job.trial] = worker
 
     def _run(self, worker: WorkerHandle, jobs: list[Job]) -> None:

@@ -13,7 +13,7 @@ from ray.exceptions import RayError
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 from ray_hpo.executors.ray.causes import cause_of, line_of
-from ray_hpo.messages import AtMilestone, Job, Message, is_last, is_over, makes_way
+from ray_hpo.messages import Job, Message, is_last, is_over
 from ray_hpo.resources import Request
 from ray_hpo.worker import notices
 from ray_hpo.worker.gpu_usage import KEPT_BYTES
@@ -46,7 +46,7 @@ class WorkerHandle:
     answer: what `ray.wait` can wait for: that it is up, or the next messages of the trials that run; None while it is
     idle or its trial waits for a verdict.
     jobs: what it is to do, in order. After its first answer this is one job at most.
-    following: what it is to do after that without being told again, if it can: see `follow`.
+    following: what it is to do after that without being told again, if it can: see `offer`.
     units: how far the one job trains from where it began, or went on, to its milestone.
     since: when it turned to the first of them, in whatever time `run` and `receive` are told.
     idle_since: when it came up or gave its last trial back, on the monotonic clock.
@@ -68,7 +68,7 @@ class WorkerHandle:
         self._group = group
         self.jobs: list[Job] = []
         self.following: Job | None = None
-        self._then: Any = None  # what answers for it
+        self._turn = 0  # as the worker counts them: see `TrialRunner.offer`
         self.units = math.inf
         self.since = 0.0
         self.idle_since = time.monotonic()
@@ -99,17 +99,19 @@ class WorkerHandle:
 
     def run(self, jobs: list[Job], window: float, now: float) -> None:
         """The trial before, if it still holds memory, is ended first."""
+        self._turn += 1
         self.jobs, self.since, self._holds = jobs, now, True
         self.units = _units(jobs[0]) if len(jobs) == 1 else math.inf
         self.answer = self.actor.run.remote(pickle.dumps((jobs, window), pickle.HIGHEST_PROTOCOL))
 
-    def follow(self, job: Job, window: float) -> None:
-        """Have `job` begin once the one that trains now is over, or at its milestone with a checkpoint, if its next
-        answer says so; else it is given back."""
+    def offer(self, job: Job) -> None:
+        """Have `job` begin once the one that trains now is over, or at its milestone with a checkpoint, if it gets
+        there in time; else it is given back."""
         self.following = job
-        self._then = self.actor.follow.remote(pickle.dumps(([job], window), pickle.HIGHEST_PROTOCOL))
+        self.actor.offer.remote(pickle.dumps((job, self._turn), pickle.HIGHEST_PROTOCOL))
 
     def proceed(self, until: float, window: float) -> None:
+        self._turn += 1
         self.units = until - self.jobs[0].until
         self.jobs = [dataclasses.replace(self.jobs[0], until=until)]
         self.answer = self.actor.proceed.remote(until, window)
@@ -160,35 +162,28 @@ class WorkerHandle:
             self.gpu = f"{self.node}/{gpu}" if gpu else ""
             return Answer([], [], [], 0.0)
         messages: list[Message]
-        messages, back, seconds = pickle.loads(answer)
-        if self.following is not None:
-            return self._followed(messages, seconds, now)
+        messages, back, seconds, made_way = pickle.loads(answer)
+        if made_way:
+            return self._handed_over(messages, seconds, window, now)
         begun, given_back = self.jobs[: len(self.jobs) - back], self.jobs[len(self.jobs) - back :]
         last = messages[-1] if messages and begun and messages[-1].trial == begun[-1].trial else None
         self.jobs = [] if last is not None and is_over(last) else begun[-1:]
         if len(begun) > 1:
             self.since = now
-        more = self.jobs and not (last is not None and is_last(last))
-        self.answer = self.actor.more.remote(window) if more else None
+        waits = last is not None and is_last(last)
+        if waits and self.following is not None:
+            given_back, self.following = [self.following], None
+        self.answer = self.actor.more.remote(window) if self.jobs and not waits else None
         return Answer(messages, begun[: len(begun) - len(self.jobs)], given_back, seconds)
 
-    def _followed(self, messages: list[Message], seconds: float, now: float) -> Answer:
-        """What came of its job, behind which another one is in line."""
-        next_job, self.following = self.following, None
-        then, self._then = self._then, None
-        assert next_job is not None
-        last = messages[-1] if messages else None
-        if last is not None and makes_way(last):
-            over, self.jobs, self.since, self.answer = self.jobs, [next_job], now, then
-            self.units = _units(next_job)
-            if isinstance(last, AtMilestone):
-                messages[-1] = dataclasses.replace(last, released=True)
-            return Answer(messages, over, [], seconds)
-        over = self.jobs if last is not None and is_over(last) else []
-        if over:
-            self.jobs = []
-        self.answer = None if last is not None and is_last(last) else then  # in which there is more of the same job
-        return Answer(messages, over, [next_job], seconds)
+    def _handed_over(self, messages: list[Message], seconds: float, window: float, now: float) -> Answer:
+        """The next job has begun, before the driver heard of the end of the one before."""
+        assert self.following is not None
+        self._turn += 1
+        over, self.jobs, self.following, self.since = self.jobs, [self.following], None, now
+        self.units = _units(self.jobs[0])
+        self.answer = self.actor.more.remote(window)
+        return Answer(messages, over, [], seconds)
 
     def ask_to_leave(self, reason: str) -> None:
         """Have its trial leave as soon as it has saved."""
