@@ -161,7 +161,8 @@ class Controller:
         if (dispatch.waiting or dispatch.larger) and not self._allowance.used_up():
             dispatch.launch_waiting()
         while self._may_ask and not (dispatch.waiting or self._finished or self.interrupted):
-            action = self._strategy.next(None if self._foresight is None else self._foresight.suggest)
+            suggest = None if self._foresight is None else self._foresight.suggest
+            action = self._strategy.next(suggest, ahead=dispatch.ahead)
             if isinstance(action, Done):
                 self._finished = action.reason
             elif isinstance(action, Stop):

@@ -21,6 +21,7 @@ class Start:
 
     parent: the trial from whose checkpoint at its last milestone this one begins; None: from nothing.
     replaces: the trial, at its end already, whose place in the population this one takes.
+    ahead: True if no worker was free for it, but one soon would be: it is in line behind another trial.
     """
 
     trial: int
@@ -30,15 +31,17 @@ class Start:
     reason: str = ""
     parent: int | None = None
     replaces: int | None = None
+    ahead: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Give a paused trial a worker again and train it on to `until`."""
+    """Give a paused trial a worker again and train it on to `until`. ahead: as of `Start`."""
 
     trial: int
     until: float
     reason: str = ""
+    ahead: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,13 +65,17 @@ class Strategy:
         return strategy
 
     def next(
-        self, suggest: Callable[[float], Mapping[str, Any] | None] | None = None
+        self, suggest: Callable[[float], Mapping[str, Any] | None] | None = None, *, ahead: bool = False
     ) -> Start | Resume | Stop | Wait | Done:
         """What a free worker should do. A `Stop` ends a paused trial; ask again.
 
         suggest: answers instead of `suggestion`; None when it has no answer yet, and then there is nothing to do now.
+        ahead: no worker is free, but one soon will be.
         """
         action = self.algo.next(self.table, self.problem.fidelity)
+        in_line = ahead or None
+        if isinstance(action, Resume) and in_line:
+            return dataclasses.replace(action, ahead=in_line)
         if not isinstance(action, New):
             return action
         space, points, history = self.problem.space, self.problem.points, self.history
@@ -87,7 +91,9 @@ class Strategy:
             if suggested is None:
                 return Wait("a suggestion is being made")
             config = dict(suggested)
-        return Start(number, config, action.until, action.bracket, action.reason, action.parent, action.replaces)
+        return Start(
+            number, config, action.until, action.bracket, action.reason, action.parent, action.replaces, in_line
+        )
 
     def suggestion(self, until: float) -> dict[str, Any]:
         """The configuration that the searcher proposes for a trial that runs to `until`."""

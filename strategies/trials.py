@@ -58,6 +58,8 @@ class TrialTable:
     """A fold over records. Numbers count from 0; `trials[i].number == i`.
 
     plain: whether results are ranked by one value, and not by several or under constraints.
+    running: trials on their way to a milestone.  in_line: how many of these are in line behind others, which a worker
+    turns to when its trial leaves it.
     """
 
     def __init__(self, objectives: int = 1, constrained: bool = False) -> None:
@@ -65,7 +67,7 @@ class TrialTable:
         self.trials: list[TrialRow] = []
         self.num_trials: int | None = None
         self.proposed = 0  # trials without a parent
-        self.running = 0
+        self.running = self.in_line = 0
         self.busy: dict[int, int] = defaultdict(int)  # bracket -> trials that run
         self.granted: dict[int, float] = defaultdict(float)  # bracket -> budget handed out, work done anew left out
         self.closed: dict[int, int] = {}  # bracket -> its size, where the trial limit cut it short
@@ -111,6 +113,7 @@ class TrialTable:
                 row = self.trials[record.trial]
                 self.rung(row.bracket, row.until).leave(row.number)
                 self._set(row, Status.RUNNING)
+                self.in_line += isinstance(record, Resume) and bool(record.ahead)
                 self.granted[row.bracket] += record.until - row.until
                 row.until = record.until
                 self.rung(row.bracket, row.until).entered += 1
@@ -143,6 +146,7 @@ class TrialTable:
         rung = self.rung(record.bracket, record.until)
         rung.entered += 1
         self.running += 1
+        self.in_line += bool(record.ahead)
         self.busy[record.bracket] += 1
         self.granted[record.bracket] += record.until
         self.alive[record.bracket] = self.alive.get(record.bracket, 0) + 1
@@ -162,6 +166,8 @@ class TrialTable:
         if status is Status.PAUSED or row.status is Status.PAUSED:
             paused = self.rung(row.bracket, row.until).paused
             paused.add(row.number) if status is Status.PAUSED else paused.discard(row.number)
+        if row.status is not Status.PAUSED and status not in (Status.RUNNING, Status.WAITING):
+            self.in_line -= self.in_line > 0  # its worker is free for the next one
         was_alive = row.alive
         started = (status is Status.RUNNING) - (row.status is Status.RUNNING)
         self.running += started

@@ -22,6 +22,10 @@ class Executor(Protocol):
         """How many jobs could be taken now: by workers that are free, or shortly will be."""
 
     @property
+    def soon(self) -> int:
+        """How many of these would be in line behind trials that will leave their workers shortly."""
+
+    @property
     def slots(self) -> int:
         """Workers in all, those still starting included."""
 

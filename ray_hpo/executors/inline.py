@@ -21,7 +21,7 @@ class InlineExecutor:
         self._trial: int | None = None
         self._clock = SteadyClock()
 
-    slots = 1
+    slots, soon = 1, 0
 
     @property
     def free(self) -> int:

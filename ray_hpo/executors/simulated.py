@@ -39,6 +39,8 @@ class SimulatedExecutor:
         self._jobs: dict[int, Job] = {}
         self._events: list[tuple[float, int, list[Message]]] = []
 
+    soon = 0
+
     @property
     def free(self) -> int:
         return self._workers - len(self._jobs)

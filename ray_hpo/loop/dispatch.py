@@ -45,6 +45,11 @@ class Dispatch:
         return self._executor.free + self._freed
 
     @property
+    def ahead(self) -> bool:
+        """Whether the next trial would be in line behind another one."""
+        return 0 < self.free <= self._executor.soon
+
+    @property
     def idle(self) -> list[Trial]:
         """All trials that are to train and have no worker."""
         return [*self.waiting, *self.larger]

@@ -1,4 +1,5 @@
-"""Whether two rungs rank alike up to noise, and how much noise there is (Bohdal et al. 2023, "PASHA", section 4).
+"""Whether two rungs rank alike up to noise, and how much noise there is (Bohdal et al. 2023, "PASHA", section 4); and
+how much they have in common (Kendall 1938, "A new measure of rank correlation").
 
 m  configurations      r  fidelities, ascending      lower, upper  values at two neighbouring rungs; minimised, finite
 """
@@ -34,3 +35,15 @@ def noise(curves: Array) -> float:
     if not back_and_forth.any():
         return 0.0
     return float(np.percentile(np.abs(ahead[back_and_forth, -1]), PERCENTILE))
+
+
+def concordance(lower: Array, upper: Array) -> float:
+    """Kendall's tau (a): of all pairs, the share that both rungs order alike less the share that they order in opposite
+    ways; 0 if there is no pair.
+
+    lower, upper: (m,).
+    """
+    first, second = np.triu_indices(len(lower), k=1)
+    if not len(first):
+        return 0.0
+    return float(np.mean(np.sign(lower[first] - lower[second]) * np.sign(upper[first] - upper[second])))

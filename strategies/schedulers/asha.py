@@ -29,7 +29,7 @@ class _Asynchronous(Scheduler):
     def rungs(self, fidelity: Fidelity) -> tuple[float, ...]:
         return fidelity.ladder(self.eta)
 
-    def _new(self, fidelity: Fidelity) -> New:
+    def _new(self, table: TrialTable, fidelity: Fidelity) -> New:
         first = self.rungs(fidelity)[0]
         return New(0, first, f"a new configuration, to {fidelity_text(first)}")
 
@@ -53,7 +53,7 @@ class Asha(_Asynchronous):
         if promotion:
             return promotion
         if not table.exhausted:
-            return self._new(fidelity)
+            return self._new(table, fidelity)
         if not table.running:
             last = self._last_promotion(table, fidelity)
             if last:
@@ -135,7 +135,7 @@ class AshaStopping(_Asynchronous):
         paused = take_up(table, self.rungs(fidelity))
         if paused:
             return paused
-        return idle(table) if table.exhausted else self._new(fidelity)
+        return idle(table) if table.exhausted else self._new(table, fidelity)
 
     def verdict(self, table: TrialTable, fidelity: Fidelity, trial: int) -> Verdict:
         unfit = self._unfit(table, fidelity, trial)

@@ -10,10 +10,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 from typing import ClassVar
+
+import numpy as np
 
 from strategies.actions import Continue, Verdict, fidelity_text
 from strategies.errors import InvalidInput
+from strategies.memo import Memo
+from strategies.models.soft_ranking import concordance
 from strategies.schedulers.asha import Asha
 from strategies.schedulers.base import New, Next, take_up
 from strategies.schedulers.rungs import Fidelity
@@ -21,6 +27,7 @@ from strategies.trials import TrialTable
 
 HALVING, FULL = 0, 1  # the brackets
 ANEW_RUNGS = 3  # at most, where each rung is paid in full
+EVIDENCE, WINDOW = 8, 64  # full trainings that it takes to tell a rung's worth, and how many count, the latest
 WORKERS_EACH, MOST_BRACKETS = 4, 3  # for so many workers one bracket's results, for so many brackets at most
 
 
@@ -36,6 +43,10 @@ class AsyncHyperband(Asha):
 
     Where trials resume, the second kind begins once the first has brought a trial to `max_budget`; then it gets
     `share` of the workers, or of the budget if there is but one worker at a time.
+    New trials of the first kind start above the rungs that mislead. What the second kind gave on each rung tells, since
+    none of them was chosen by it: with `EVIDENCE` of them, a rung misleads that orders more pairs as `max_budget` does
+    not than as it does (Kendall's tau). Hyper-Tune (Li et al. 2022) chooses brackets by such evidence.
+
     Where each rung is trained to from nothing, rungs cost half as much again as a full training, so that halving only
     serves to begin with: for `warmup` results, on the upper three rungs.
 
@@ -80,10 +91,41 @@ class AsyncHyperband(Asha):
         until = ladder[ladder.index(row.until) + 1]
         return Continue(trial, until, f"goes straight to {fidelity_text(ladder[-1])}")
 
+    def _new(self, table: TrialTable, fidelity: Fidelity) -> New:
+        first = self.rungs(fidelity)[self._foot(table, fidelity)]
+        return New(HALVING, first, f"a new configuration, to {fidelity_text(first)}")
+
+    def _foot(self, table: TrialTable, fidelity: Fidelity) -> int:
+        """The level of the lowest rung from which on all rank as the highest one."""
+        ladder = self.rungs(fidelity)
+        top = table.rung(FULL, ladder[-1])
+        if not fidelity.resumable or top.finite < EVIDENCE:
+            return 0
+        memory = self._memo.setdefault(table, {})
+        if memory.get(fidelity, (0, 0))[0] != len(top.values):
+            memory[fidelity] = len(top.values), self._misleading(table, ladder)
+        return memory[fidelity][1]
+
+    def _misleading(self, table: TrialTable, ladder: tuple[float, ...]) -> int:
+        """How many rungs, from below, there are up to the last that misleads; the highest two are always in use."""
+        top = table.rung(FULL, ladder[-1])
+        trials = list(islice((trial for trial in reversed(top.values) if math.isfinite(top.values[trial])), WINDOW))
+        full = np.array(top.scores(trials))
+        for level in reversed(range(len(ladder) - 2)):
+            if concordance(np.array(table.rung(FULL, ladder[level]).scores(trials)), full) < 0:
+                return level + 1
+        return 0
+
+    @cached_property
+    def _memo(self) -> Memo[dict[Fidelity, tuple[int, int]]]:
+        """Of each table: by fidelity, how many full trainings `_misleading` has seen, and its answer."""
+        return Memo()
+
     def _least(self, table: TrialTable, fidelity: Fidelity, milestone: float) -> int:
         ladder = self.rungs(fidelity)
         above = len(ladder) - 1 - ladder.index(milestone)
-        brackets = min(max(1.0, (table.running + 1) / WORKERS_EACH), MOST_BRACKETS)
+        workers = table.running - table.in_line + 1
+        brackets = min(max(1.0, workers / WORKERS_EACH), MOST_BRACKETS)
         return self.eta if table.exhausted else math.ceil(brackets * self.eta**above)
 
     def _full_is_due(self, table: TrialTable, fidelity: Fidelity) -> bool:

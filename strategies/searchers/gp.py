@@ -33,7 +33,7 @@ from strategies.searchers.sobol import Sobol
 from strategies.searchers.terrain import Terrain
 
 MAX_PENDING = 64  # so many pending points always enter the model, and up to twice as many
-REFIT_BITS = 5  # with 2^k results or more, hyperparameters are refitted at every 2^(k + 1 - REFIT_BITS) more
+REFIT_BITS = 4  # with 2^k results or more, hyperparameters are refitted at every 2^(k + 1 - REFIT_BITS) more
 TRADEOFF = 4  # what sets the draws of trade-offs apart from those of suggestions
 
 

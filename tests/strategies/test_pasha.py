@@ -6,11 +6,12 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import kendalltau
 
 from strategies.actions import Pause, Reached, Start
 from strategies.domains import uniform
 from strategies.errors import InvalidInput
-from strategies.models.soft_ranking import agree, noise
+from strategies.models.soft_ranking import agree, concordance, noise
 from strategies.schedulers.asha import Asha
 from strategies.schedulers.pasha import Pasha, _paths
 from strategies.schedulers.rungs import Fidelity
@@ -30,6 +31,15 @@ def test_rankings_agree_up_to_epsilon() -> None:
     round_about = np.array([0.3, 0.1, 0.2, 0.4])  # places: 1.1, 2.0, 1.0, 5.0 against 1.0, 1.1, 2.0, 5.0
     assert not agree(lower, round_about, 0.99)
     assert agree(lower, round_about, 1.0)
+
+
+def test_concordance_is_kendalls_tau() -> None:
+    rng = np.random.default_rng(1)
+    for n in (2, 3, 10, 64):
+        lower, upper = rng.normal(size=(2, n))
+        assert concordance(lower, upper) == pytest.approx(kendalltau(lower, upper).statistic)
+    assert concordance(np.array([1.0]), np.array([2.0])) == 0.0
+    assert concordance(np.array([1.0, 1.0, 2.0]), np.array([1.0, 2.0, 3.0])) == pytest.approx(2 / 3)
 
 
 def test_ties_are_no_disagreement() -> None:

@@ -18,6 +18,8 @@ from strategies.actions import (
     Start,
     Stop,
     Wait,
+    record_from_json,
+    record_to_json,
 )
 from strategies.domains import uniform
 from strategies.errors import InvalidInput
@@ -235,6 +237,59 @@ def test_async_hyperband_on_a_trace_worked_by_hand() -> None:
     assert kind(trace.reach(4, 99.0)) == ("Continue", 4, 3.0)  # the worst, and goes on all the same
     assert kind(trace.reach(4, 99.0)) == ("Stop", 4, None)
     assert kind(trace.reach(5, math.inf)) == ("Stop", 5, None)
+
+
+def test_jobs_in_line_are_no_workers() -> None:
+    """One is in line for each of four workers: rungs of 27 results, not of 54 as with eight workers."""
+    trace = Trace(AsyncHyperband(), max_budget=27)
+    for ahead in (False, True):
+        for _ in range(4):
+            action = trace.strategy.next(ahead=ahead)
+            assert isinstance(action, Start) and action.ahead == (ahead or None)
+            trace.strategy.apply(action)
+    table = trace.strategy.table
+    assert (table.running, table.in_line) == (8, 4)
+    assert "from 27 on" in trace.reach(0, 1.0).reason
+    assert (table.running, table.in_line) == (7, 3)  # its worker has turned to the next one
+    trace.crash(1)
+    assert (table.running, table.in_line) == (6, 2)
+    for trial in (2, 3, 4):
+        trace.reach(trial, 1.0)
+    assert (table.running, table.in_line) == (3, 0)
+
+
+def test_a_resume_can_be_in_line() -> None:
+    trace = Trace(Asha(), max_budget=3)
+    for trial in range(3):
+        trace.next()
+        trace.reach(trial, float(trial))
+    action = trace.strategy.next(ahead=True)
+    assert isinstance(action, Resume) and action.ahead
+    assert record_from_json(record_to_json(action)) == action
+    trace.strategy.apply(action)
+    assert trace.strategy.table.in_line == 1
+    trace.strategy.apply(Stop(1))  # one that is paused has no worker to leave
+    assert trace.strategy.table.in_line == 1
+
+
+@pytest.mark.parametrize(("misleads", "foot"), [((), 1.0), ((1.0,), 3.0), ((3.0,), 9.0), ((1.0, 3.0, 9.0), 9.0)])
+def test_async_hyperband_starts_above_the_rungs_that_mislead(misleads: tuple[float, ...], foot: float) -> None:
+    """Eight full trainings tell: whatever is best at `max_budget` is the worst at those. Two rungs always stay."""
+    trace = Trace(AsyncHyperband(), max_budget=27)
+    table = trace.strategy.table
+    seen: list[float] = []
+    while len(table.rung(FULL, 27.0).values) < 8:
+        action = trace.next()
+        trial = action.trial
+        if isinstance(action, Start) and action.bracket == HALVING:
+            seen.append(action.until)
+        while kind(trace.reach(trial, (-1.0 if table.trials[trial].until in misleads else 1.0) * (trial + 1)))[0] == (
+            "Continue"
+        ):
+            pass
+    assert set(seen) == {1.0}
+    after = [start for start in (trace.next() for _ in range(8)) if isinstance(start, Start)]
+    assert {start.until for start in after if start.bracket == HALVING} == {foot}
 
 
 def test_async_hyperband_with_one_worker_shares_the_budget() -> None:

@@ -77,8 +77,11 @@ class RayExecutor:
 
     @property
     def free(self) -> int:
-        soon = len(self._succession) if self.slots > 1 else 0  # with one worker every decision shall know all results
-        return self._backlog.wanted(len(self._crew.idle) + soon, self.slots, len(self._running))
+        return self._backlog.wanted(len(self._crew.idle) + self.soon, self.slots, len(self._running))
+
+    @property
+    def soon(self) -> int:
+        return len(self._succession) if self.slots > 1 else 0  # with one worker every decision shall know all results
 
     @property
     def slots(self) -> int:
