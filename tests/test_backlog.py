@@ -51,6 +51,17 @@ def test_shares_are_even_and_the_last_are_single(jobs: int, workers: int) -> Non
     assert max(loads.values()) - min(loads[w] for w in range(workers)) <= 1
 
 
+def test_who_may_have_ended_a_worker_is_alone_once() -> None:
+    backlog = backlog_of(range(4), shares=False)
+    assert not backlog.alone
+    backlog.give_back([job(7)], alone=True)
+    assert backlog.alone
+    assert trials_of(backlog.take(2)) == [7]
+    assert not backlog.alone
+    backlog.give_back([job(7)])
+    assert not backlog.alone
+
+
 def test_workers_get_one_call_more_than_they_have() -> None:
     backlog = backlog_of(range(0))
     assert backlog.wanted(idle=8, workers=8, begun=0) == 2 * 8 * CALL_JOBS

@@ -29,6 +29,11 @@ class Backlog:
         return len(self._jobs)
 
     @property
+    def alone(self) -> bool:
+        """Whether the next job is to have a worker for itself, and none in line behind it."""
+        return bool(self._jobs) and self._jobs[0].trial in self._alone
+
+    @property
     def per_call(self) -> int:
         """How many jobs go into a call as long as there are enough."""
         return min(max(1, int(CALL_SECONDS / max(self._seconds, 1e-9))), CALL_JOBS) if self._shares else 1
@@ -43,7 +48,7 @@ class Backlog:
         self._jobs.append(job)
 
     def give_back(self, jobs: Sequence[Job], alone: bool = False) -> None:
-        """Jobs that were not begun; or, alone, of which one has ended its worker, nobody knows which."""
+        """Jobs that were not begun; or, alone, of which one may have ended its worker, nobody knows which."""
         self._jobs.extendleft(reversed(jobs))
         if alone:
             self._alone.update(job.trial for job in jobs)

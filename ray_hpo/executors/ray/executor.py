@@ -153,19 +153,21 @@ class RayExecutor:
 
     def _hand_out(self) -> None:
         while self._crew.idle and self._backlog:
-            self._run(self._crew.idle.pop(), self._backlog.take(self.slots))
-        while self._succession and self._backlog:
+            alone = self._backlog.alone
+            self._run(self._crew.idle.pop(), self._backlog.take(self.slots), alone)
+        while self._succession and self._backlog and not self._backlog.alone:
             worker = self._succession.pop()
             if not worker.leaves:
                 (job,) = self._backlog.take(self.slots)
                 worker.offer(job)
                 self._running[job.trial] = worker
 
-    def _run(self, worker: WorkerHandle, jobs: list[Job]) -> None:
+    def _run(self, worker: WorkerHandle, jobs: list[Job], alone: bool = False) -> None:
         worker.run(jobs, self._window, self.now())
         self._running.update((job.trial, worker) for job in jobs)
         self._answers[worker.answer] = worker
-        self._succession.begun(worker, self._window)
+        if not alone:
+            self._succession.begun(worker, self._window)
 
     def _receive(self, worker: WorkerHandle) -> list[Message]:
         if worker.cleaning:
@@ -201,11 +203,12 @@ class RayExecutor:
         return messages if self._packing is None else self._pack(self._packing, messages)
 
     def _lost(self, worker: WorkerHandle, lost: WorkerLost) -> list[Message]:
-        """Of several jobs nobody knows which one ended the worker, if one did: each is run again, alone."""
+        """Of several jobs nobody knows which one ended the worker, if one did: each is run again, alone. So is one that
+        was in line, since it may have begun."""
         jobs, avoided = worker.jobs, self._sizing.avoided
         for job in worker.all_jobs:
             del self._running[job.trial]
-        self._backlog.give_back(worker.all_jobs[len(jobs) :])
+        self._backlog.give_back(worker.all_jobs[len(jobs) :], alone=True)
         self._succession.forget(worker)
         for job in jobs[:1]:
             self._sizing.losses.add(worker.node, job.trial, time.monotonic())
