@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import random
 import sys
@@ -40,6 +41,7 @@ from ray_hpo.worker.setting import Setting
 from ray_hpo.worker.trainables import is_resumable
 
 ExecutorName = Literal["ray", "inline"]
+MEMBERS_EACH = 10  # of a population, for each that may be in line on a worker
 
 
 def tune_run(
@@ -364,7 +366,9 @@ def _executor(executor: str, trainable: Any) -> MakeExecutor:
         wanted = [n for n in (spec.max_concurrent, trials) if n is not None]
         limit, priority = min(wanted, default=None), spec.priority
         ahead = not spec.algo.heeds_results and spec.patience is None
-        leaves = spec.algo.pauses and not spec.algo.copies  # who is copied depends on the latest of a small population
-        return RayExecutor(trainable, setting, spec.request, limit, spec.isolate, ahead, leaves, priority)
+        most_in_line = math.inf if spec.algo.pauses else 0
+        if spec.algo.copies:  # who is copied depends on the latest of a population
+            most_in_line = (trials or 0) // MEMBERS_EACH
+        return RayExecutor(trainable, setting, spec.request, limit, spec.isolate, ahead, most_in_line, priority)
 
     return make

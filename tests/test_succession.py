@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from typing import Any
 
@@ -98,46 +99,98 @@ def test_a_crash_or_an_end_before_the_offer_gives_the_job_back(worker: Any, last
     assert (trials(over), trials(given_back), worker.all_jobs, worker.answer) == ([0], [1], [], None)
 
 
-# ---- which worker ----
+# ---- which worker, and when ----
 
 
-def begun(succession: Succession, worker: Any, units: float) -> bool:
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def wanted_after(succession: Succession, clock: Clock, worker: Any, units: float) -> float | None:
+    """How many seconds after a worker turned to a job of so many units the next one is wanted; None: not at all."""
     worker.units = units
     succession.begun(worker, WINDOW)
-    was = len(succession) == 1
+    patience, was = 0.0 if len(succession) else succession.patience, clock.now
+    clock.now += WINDOW
+    succession.look()
+    due = len(succession) == 1
+    clock.now = was
     succession.forget(worker)
-    return was
+    succession.look()
+    return patience if due else None
 
 
-def test_a_line_is_for_jobs_that_are_known_to_be_short(worker: Any) -> None:
-    succession = Succession(enabled=True)
-    assert not begun(succession, worker, 1.0)
+def test_a_line_is_for_jobs_that_are_known_to_be_short(worker: Any, clock: Clock) -> None:
+    """Wanted 40 % of a job before its end, and 20 ms at least."""
+    succession = Succession(math.inf, now=clock)
+    assert wanted_after(succession, clock, worker, 1.0) is None
     succession.heard(worker, 2.0, [Ended(0)], 0.1)  # 0.05 s a unit
-    assert begun(succession, worker, 3.0)
-    assert not begun(succession, worker, 5.0)
+    assert wanted_after(succession, clock, worker, 3.0) == pytest.approx(0.15 * 0.6)
+    assert wanted_after(succession, clock, worker, 0.5) == pytest.approx(0.005)
+    assert wanted_after(succession, clock, worker, 0.2) == 0.0  # at once
+    assert wanted_after(succession, clock, worker, 5.0) is None
     succession.heard(worker, 1.0, [Crashed(0, "user", "ValueError")], 100.0)  # says nothing of how long jobs take
     succession.heard(worker, 1.0, REPORTS, 100.0)
-    assert begun(succession, worker, 3.0)
+    assert wanted_after(succession, clock, worker, 3.0) is not None
     succession.heard(worker, 1.0, [AtMilestone(0, saved=True)], 100.0)
-    assert not begun(succession, worker, 1.0)
+    assert wanted_after(succession, clock, worker, 1.0) is None
 
 
-def test_there_is_none_where_trials_are_not_to_leave_or_cannot(worker: Any) -> None:
-    never, no_longer = Succession(enabled=False), Succession(enabled=True)
+def test_there_is_none_where_trials_are_not_to_leave_or_cannot(worker: Any, clock: Clock) -> None:
+    never, no_longer = Succession(0, now=clock), Succession(math.inf, now=clock)
     for succession in (never, no_longer):
         succession.heard(worker, 1.0, [AtMilestone(0, saved=True)], 0.01)
-    assert not begun(never, worker, 1.0)
-    assert begun(no_longer, worker, 1.0)
+    assert wanted_after(never, clock, worker, 1.0) is None
+    assert wanted_after(no_longer, clock, worker, 1.0) is not None
     no_longer.heard(worker, 1.0, [AtMilestone(0)], 0.01)
-    assert not begun(no_longer, worker, 1.0)
+    assert wanted_after(no_longer, clock, worker, 1.0) is None
 
 
-def test_who_began_first_is_first() -> None:
-    succession = Succession(enabled=True)
+def test_who_is_free_first_is_first(clock: Clock) -> None:
+    succession = Succession(math.inf, now=clock)
     workers: list[Any] = [WorkerHandle(Actor(), Request({"CPU": 1.0})) for _ in range(3)]
-    succession.heard(workers[0], 1.0, [Ended(0)], 0.01)
-    for worker in (workers[1], workers[2], workers[0]):
-        worker.units = 1.0
+    succession.heard(workers[0], 1.0, [Ended(0)], 0.05)
+    for worker, units in zip(workers, (3.0, 1.0, 2.0), strict=True):
+        worker.units = units
         succession.begun(worker, WINDOW)
+    assert (len(succession), succession.patience) == (0, pytest.approx(0.05 - 0.02))
+    clock.now += 0.035
+    assert (len(succession), succession.patience) == (0, 0.0)  # one is wanted, and nobody has seen it yet
+    succession.look()
+    assert (len(succession), succession.patience) == (1, pytest.approx(0.06 - 0.035))
     succession.heard(workers[2], 1.0, REPORTS, 0.2)
+    clock.now += 0.1
+    succession.look()
     assert [succession.pop() for _ in range(len(succession))] == [workers[1], workers[0]]
+    assert (len(succession), succession.patience) == (0, math.inf)
+
+
+def test_no_more_are_in_line_than_may_be(clock: Clock) -> None:
+    succession = Succession(2, now=clock)
+    workers: list[Any] = [WorkerHandle(Actor(), Request({"CPU": 1.0})) for _ in range(4)]
+    succession.heard(workers[0], 1.0, [Ended(0)], 0.001)
+    for worker in workers:
+        worker.run([job(0)], WINDOW, 1.0)
+        succession.begun(worker, WINDOW)
+    assert len(succession) == 2
+    first = succession.pop()
+    first.offer(job(1))
+    assert len(succession) == 1
+    succession.heard(first, 1.0, REPORTS, 0.001)  # trains on, with the job in line
+    assert len(succession) == 1
+    second = succession.pop()
+    second.offer(job(2))
+    assert len(succession) == 0
+    first.following = None
+    succession.heard(first, 1.0, [AtMilestone(0, saved=True)], 0.001)
+    assert len(succession) == 1
+    succession.forget(second)
+    assert len(succession) == 2

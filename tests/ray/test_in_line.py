@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -88,9 +89,32 @@ def test_stopping_rules_have_no_line(sweep: Sweep) -> None:
     check_each_epoch_is_there_once(result)
 
 
-def test_a_population_has_no_line(sweep: Sweep) -> None:
+def test_a_large_population_has_one(sweep: Sweep) -> None:
+    """Copies begin where their parents were, and carry on what these had."""
+
+    def train(config: dict[str, Any]) -> None:
+        loaded = get_checkpoint()
+        assert isinstance(loaded, dict) or loaded is None
+        history = list((loaded or {"history": []})["history"])
+        while len(history) < EPOCHS:
+            time.sleep(0.01)
+            history.append(get_context().trial)
+            report({"loss": config["x"] + 1 / len(history), "history": list(history)}, checkpoint={"history": history})
+
+    result = sweep(train, algo=ray_hpo.PBT(interval=1), num_trials=30)
+    assert in_line(result) > 0
+    for trial in result.trials:
+        history = trial.metrics["history"]
+        assert len(history) == trial.step and history[-1] == trial.number
+        if trial.parent is not None:
+            assert trial.parent in history
+    assert any(trial.parent is not None for trial in result.trials)
+    assert sum(trial.state == "completed" for trial in result.trials) == 30
+
+
+def test_a_small_population_has_none(sweep: Sweep) -> None:
     """Who is copied is decided among few: the later, the better."""
-    assert in_line(sweep(saving, algo="pbt", num_trials=12)) == 0
+    assert in_line(sweep(saving, algo="pbt", num_trials=9)) == 0
 
 
 def test_one_worker_at_a_time_decides_with_all_results(sweep: Sweep) -> None:

@@ -36,7 +36,8 @@ class RayExecutor:
     request: what one trial holds.  priority: beside other sweeps on the same cluster.
     isolate: give every trial a process of its own, at about 1 s each. After a crash that is done anyhow.
     ahead: no job depends on what others find, so that they may be taken ahead of their turn.
-    leaves: a trial at its milestone is mostly paused there, so that its worker may be promised to another one.
+    most_in_line: so many trials may be promised a worker while another one has it, where that one is mostly paused at
+    its milestone.
 
     Raises:
         InvalidInput: no node can ever give `request`.
@@ -50,7 +51,7 @@ class RayExecutor:
         max_concurrent: int | None = None,
         isolate: bool = False,
         ahead: bool = False,
-        leaves: bool = False,
+        most_in_line: float = 0,
         priority: float = 1.0,
     ) -> None:
         check_possible(request)
@@ -61,7 +62,7 @@ class RayExecutor:
         self._running: dict[int, WorkerHandle] = {}  # by trial, those included that a worker has yet to begin
         reused = not isolate and not request.amount("GPU")  # at once, by the next trial
         self._backlog = Backlog(shares=ahead and reused)
-        self._succession = Succession(enabled=leaves and reused and not ahead)
+        self._succession = Succession(most_in_line if reused and not ahead else 0)
         self._answers: dict[Any, WorkerHandle] = {}  # what is waited for
         always: dict[str, Any] = {"max_restarts": 0, "concurrency_groups": {LINE: 1}}
         actor_class = ray.remote(**always)(Worker)
@@ -120,8 +121,8 @@ class RayExecutor:
         self._replace(worker)
 
     def poll(self, timeout: float) -> Sequence[Message]:
-        timeout = min(timeout, POLL_SECONDS)
         self._hand_out()
+        timeout = min(timeout, POLL_SECONDS, self._succession.patience)
         if time.monotonic() - self._crew.resized > RESIZE_SECONDS:
             self._crew.resize(len(self._backlog))
         for worker in self._given_back:
@@ -130,6 +131,7 @@ class RayExecutor:
         self._given_back.clear()
         if not self._answers:
             time.sleep(timeout)
+            self._succession.look()
             return []
         waiting = list(self._answers)
         ready, _ = ray.wait(waiting, num_returns=1, timeout=timeout, fetch_local=False)
@@ -139,6 +141,7 @@ class RayExecutor:
         for answer in ready:
             if answer in self._answers:  # else its worker has just been ended, because of another answer
                 messages += self._receive(self._answers.pop(answer))
+        self._succession.look()
         return messages
 
     def shutdown(self) -> None:
@@ -157,10 +160,12 @@ class RayExecutor:
             self._run(self._crew.idle.pop(), self._backlog.take(self.slots), alone)
         while self._succession and self._backlog and not self._backlog.alone:
             worker = self._succession.pop()
-            if not worker.leaves:
-                (job,) = self._backlog.take(self.slots)
-                worker.offer(job)
-                self._running[job.trial] = worker
+            if worker.leaves:
+                self._succession.forget(worker)
+                continue
+            (job,) = self._backlog.take(self.slots)
+            worker.offer(job)
+            self._running[job.trial] = worker
 
     def _run(self, worker: WorkerHandle, jobs: list[Job], alone: bool = False) -> None:
         worker.run(jobs, self._window, self.now())
