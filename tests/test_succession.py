@@ -81,21 +81,28 @@ def test_one_that_trains_on_keeps_the_job_in_line(worker: Any) -> None:
     assert (trials(over), given_back, trials(worker.all_jobs)) == ([0], [], [1])
 
 
-@pytest.mark.parametrize("last", [AtMilestone(0), AtMilestone(0, saved=True)])
-def test_one_that_did_not_make_way_gives_the_job_back(worker: Any, last: Message) -> None:
-    """It has no checkpoint, or the offer came too late."""
+@pytest.mark.parametrize("last", [AtMilestone(0, saved=True), AtMilestone(0, released=True), Ended(0)])
+def test_one_that_would_have_made_way_does_so_for_an_offer_that_came_too_late(worker: Any, last: Message) -> None:
     worker.run([job(0)], WINDOW, 1.0)
-    worker.offer(job(1))
+    worker.offer(job(1, until=6.0, since=2.0))
     messages, over, given_back, _ = receive(worker, last)
-    assert (trials(over), trials(given_back), trials(worker.all_jobs), worker.answer) == ([], [1], [0], None)
-    assert messages == [last]
+    assert (trials(over), given_back, trials(worker.all_jobs), worker.following) == ([0], [], [1], None)
+    assert worker.answer == "run 4" and worker.since == 5.0 and worker.units == 4.0
+    assert not isinstance(messages[-1], AtMilestone) or messages[-1].released  # nobody is to tell it to go on
 
 
-@pytest.mark.parametrize("last", [Crashed(0, "user", "ValueError"), Ended(0), AtMilestone(0, released=True)])
-def test_a_crash_or_an_end_before_the_offer_gives_the_job_back(worker: Any, last: Message) -> None:
+def test_one_without_a_checkpoint_gives_the_job_back(worker: Any) -> None:
     worker.run([job(0)], WINDOW, 1.0)
     worker.offer(job(1))
-    _, over, given_back, _ = receive(worker, last)
+    messages, over, given_back, _ = receive(worker, AtMilestone(0))
+    assert (trials(over), trials(given_back), trials(worker.all_jobs), worker.answer) == ([], [1], [0], None)
+    assert messages == [AtMilestone(0)]
+
+
+def test_a_crash_gives_the_job_back(worker: Any) -> None:
+    worker.run([job(0)], WINDOW, 1.0)
+    worker.offer(job(1))
+    _, over, given_back, _ = receive(worker, Crashed(0, "user", "ValueError"))
     assert (trials(over), trials(given_back), worker.all_jobs, worker.answer) == ([0], [1], [], None)
 
 

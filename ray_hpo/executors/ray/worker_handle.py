@@ -13,7 +13,7 @@ from ray.exceptions import RayError
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 from ray_hpo.executors.ray.causes import cause_of, line_of
-from ray_hpo.messages import Job, Message, is_last, is_over
+from ray_hpo.messages import AtMilestone, Job, Message, is_last, is_over, makes_way
 from ray_hpo.resources import Request
 from ray_hpo.worker import notices
 from ray_hpo.worker.gpu_usage import KEPT_BYTES
@@ -105,8 +105,9 @@ class WorkerHandle:
         self.answer = self.actor.run.remote(pickle.dumps((jobs, window), pickle.HIGHEST_PROTOCOL))
 
     def offer(self, job: Job) -> None:
-        """Have `job` begin once the one that trains now is over, or at its milestone with a checkpoint, if it gets
-        there in time; else it is given back."""
+        """Have `job` begin once the one that trains now is over, or at its milestone with a checkpoint. If it gets
+        there too late, it begins when the driver hears of that; without a checkpoint or after a crash it is given
+        back."""
         self.following = job
         self.actor.offer.remote(pickle.dumps((job, self._turn), pickle.HIGHEST_PROTOCOL))
 
@@ -163,8 +164,8 @@ class WorkerHandle:
             return Answer([], [], [], 0.0)
         messages: list[Message]
         messages, back, seconds, made_way = pickle.loads(answer)
-        if made_way:
-            return self._handed_over(messages, seconds, window, now)
+        if made_way or (self.following is not None and messages and makes_way(messages[-1])):
+            return self._next(messages, seconds, window, now, begun=made_way)
         begun, given_back = self.jobs[: len(self.jobs) - back], self.jobs[len(self.jobs) - back :]
         last = messages[-1] if messages and begun and messages[-1].trial == begun[-1].trial else None
         self.jobs = [] if last is not None and is_over(last) else begun[-1:]
@@ -176,13 +177,19 @@ class WorkerHandle:
         self.answer = self.actor.more.remote(window) if self.jobs and not waits else None
         return Answer(messages, begun[: len(begun) - len(self.jobs)], given_back, seconds)
 
-    def _handed_over(self, messages: list[Message], seconds: float, window: float, now: float) -> Answer:
-        """The next job has begun, before the driver heard of the end of the one before."""
+    def _next(self, messages: list[Message], seconds: float, window: float, now: float, begun: bool) -> Answer:
+        """Turn to what is in line. begun: it has begun, before the driver heard of the end of the one before."""
         assert self.following is not None
-        self._turn += 1
-        over, self.jobs, self.following, self.since = self.jobs, [self.following], None, now
-        self.units = _units(self.jobs[0])
-        self.answer = self.actor.more.remote(window)
+        over, following, self.following = self.jobs, self.following, None
+        if begun:
+            self._turn += 1
+            self.jobs, self.since, self.units = [following], now, _units(following)
+            self.answer = self.actor.more.remote(window)
+        else:
+            self.run([following], window, now)
+        last = messages[-1]
+        if isinstance(last, AtMilestone):
+            messages[-1] = dataclasses.replace(last, released=True)
         return Answer(messages, over, [], seconds)
 
     def ask_to_leave(self, reason: str) -> None:
