@@ -242,18 +242,24 @@ def test_a_large_checkpoint_is_written_before_its_trial_makes_way(
 
 def test_the_next_one_can_make_way_as_well(runner_of: Any) -> None:
     """Turns are counted by orders, verdicts, and offers that were taken."""
-    runner = runner_of(saving)
+    go_on = threading.Event()
+
+    def train(config: dict[str, Any]) -> None:
+        if config["x"] == 1:
+            go_on.wait()
+        saving(config)
+
+    runner = runner_of(train)
     runner.start([job(0, until=1.0)])
     runner.next_batch(LONG)
     runner.offer(job(1, until=1.0), turn=2)
     runner.proceed(2.0)
     assert runner.next_batch(LONG).made_way
     runner.offer(job(2, until=9.0), turn=3)
-    while not (batch := runner.next_batch(LONG)).messages:
-        pass
-    assert {message.trial for message in batch.messages} == {1}
-    if batch.made_way:  # else the trial was at its milestone before
-        assert kinds(runner.next_batch(LONG).messages)[-1] == (2, "Ended")
+    go_on.set()
+    batch = runner.next_batch(LONG)
+    assert batch.made_way and {message.trial for message in batch.messages} == {1}
+    assert kinds(runner.next_batch(LONG).messages)[-1] == (2, "Ended")
 
 
 def test_a_trial_that_ends_by_itself_makes_way(runner_of: Any) -> None:
