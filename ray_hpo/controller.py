@@ -21,10 +21,11 @@ from ray_hpo.journal.journal import Writer
 from ray_hpo.loop.allowance import Allowance
 from ray_hpo.loop.dispatch import Dispatch
 from ray_hpo.loop.faults import Faults
+from ray_hpo.loop.go_aheads import GoAheads
 from ray_hpo.loop.hangs import Hangs
 from ray_hpo.loop.scribe import Scribe, ran
 from ray_hpo.loop.tidying import Tidying
-from ray_hpo.messages import AtMilestone, Crashed, Ended, Message, Notice, Saved
+from ray_hpo.messages import AtMilestone, Crashed, Ended, Message, Notice, Saved, is_last, went_on
 from ray_hpo.reports import Reports
 from ray_hpo.trial import Trial
 
@@ -75,6 +76,7 @@ class Controller:
         self._scribe = Scribe(experiment, strategy, journal, executor.now)
         self._allowance = Allowance(experiment, budget, executor.now)
         self._dispatch = Dispatch(executor, self._hangs, experiment.max_budget, nest, seed_of)
+        self._go_aheads = GoAheads(strategy, experiment.goals, self._allowance, self._dispatch)
         self._faults = Faults(experiment, self._scribe, self._dispatch, self._hangs, max_failures, more_gpu)
         self._tidying = Tidying(experiment, journal, discard)
         self._finished = ""  # why no more work is to be found
@@ -116,13 +118,15 @@ class Controller:
         self._take_up()
         while True:
             self._fill()
+            self._go_aheads.give(self._executor.arrivals())
             self._commit_and_act()
             reason = self._over()
             if reason:
                 break
             for message in self._executor.poll(self._patience()):
                 self._hear(message)
-            self._faults.end_hangs(self._executor.now(), self._executor.began)
+            for trial in self._faults.end_hangs(self._executor.now(), self._executor.began):
+                self._go_aheads.forget(trial)
         self._save_running()
         self._scribe.event("closed", None, {"reason": reason})
         self._journal.commit()
@@ -139,9 +143,9 @@ class Controller:
         give_up = self._executor.now() + SAVING_SECONDS
         while running and self._executor.now() < give_up:
             for message in self._executor.poll(give_up - self._executor.now()):
-                if isinstance(message, (Reports, Saved, Notice)):
+                if not is_last(message):
                     self._hear(message)
-                if not isinstance(message, Reports):
+                if not isinstance(message, Reports) and not went_on(message):
                     running.discard(message.trial)
 
     # ---- one tick ----
@@ -168,15 +172,22 @@ class Controller:
             elif isinstance(action, Stop):
                 self._scribe.record(action)
             elif isinstance(action, (Start, Resume)):
-                self._finished = self._allowance.refusal(action)
-                if not self._finished:
-                    self._scribe.record(action)
-                    trial = self._experiment.trials[action.trial]
-                    if isinstance(action, Start):
-                        self._note_missing_checkpoint(trial)
-                    self._send(trial)
+                if self._refusal(action):
+                    return
+                self._scribe.record(action)
+                trial = self._experiment.trials[action.trial]
+                if isinstance(action, Start):
+                    self._note_missing_checkpoint(trial)
+                self._send(trial)
             else:
                 return
+
+    def _refusal(self, action: Start | Resume | Continue) -> str:
+        """Why `action` is not allowed; empty if it is. If not, nothing will be, unless what is reserved is not used."""
+        refusal = self._allowance.refusal(action)
+        if refusal and not self._allowance.reserved:
+            self._finished = refusal
+        return refusal
 
     @property
     def _may_ask(self) -> bool:
@@ -215,8 +226,9 @@ class Controller:
     def _hear(self, message: Message) -> None:
         trial = self._experiment.trials[message.trial]
         self._hangs.heard(message.trial, self._executor.now())
-        if isinstance(message, (AtMilestone, Ended, Crashed)):
+        if is_last(message):
             self._hangs.forget(message.trial)
+            self._go_aheads.forget(message.trial)
         match message:
             case Reports():
                 self._faults.some_report = True
@@ -232,14 +244,14 @@ class Controller:
             case AtMilestone():
                 if message.seconds is not None:
                     self._scribe.event("ran", trial.number, {"seconds": message.seconds})
-                self._reached(trial, holds_worker=not message.released)
+                self._reached(trial, not message.released, went_on(message))
             case Ended():
                 self._scribe.event("ended", trial.number, ran(message.seconds))
                 self._reached(trial, holds_worker=False)
             case Crashed():
                 self._faults.crashed(trial, message.kind, message.error, message.traceback, message.seconds)
 
-    def _reached(self, trial: Trial, holds_worker: bool) -> None:
+    def _reached(self, trial: Trial, holds_worker: bool, goes_on: bool = False) -> None:
         missing = self._experiment.missing(trial)
         if missing:
             self._faults.metric_missing(trial, missing[0], holds_worker)
@@ -247,15 +259,18 @@ class Controller:
         if self._foresight is not None:
             self._foresight.job_took(self._executor.now() - trial.since)
         self._scribe.record(self._experiment.reached(trial))
-        self._judge(trial, holds_worker)
+        if goes_on:
+            self._scribe.record(self._go_aheads.used(trial.number))
+        else:
+            self._judge(trial, holds_worker)
 
     def _judge(self, trial: Trial, holds_worker: bool) -> None:
         """Ask for the verdict on a trial that waits at its milestone, and see to it."""
         verdict = self._strategy.verdict(trial.number)
         if isinstance(verdict, Continue):
-            refusal = self._allowance.refusal(verdict)
+            refusal = self._refusal(verdict)
             if refusal:
-                self._finished, verdict = refusal, Pause(trial.number, refusal)
+                verdict = Pause(trial.number, refusal)
         self._scribe.record(verdict)
         if isinstance(verdict, Continue):
             if holds_worker and not trial.ended:

@@ -121,6 +121,10 @@ class Goals:
         excess = tuple(constraint.excess(measured[constraint.metric]) for constraint in self.constraints)
         return Reached(trial, fidelity, value, values if self.several else None, excess or None)
 
+    def range_below(self, value: float) -> tuple[float, float]:
+        """Between which values the one metric is, where strategies see less than `value`."""
+        return (-math.inf, value) if self.modes[0] == "min" else (-value, math.inf)
+
     def __str__(self) -> str:
         text = ", ".join(f"{mode} {metric}" for metric, mode in zip(self.metrics, self.modes, strict=True))
         return f"{text}, subject to {', '.join(map(str, self.constraints))}" if self.constraints else text

@@ -56,6 +56,16 @@ class Job:
 
 
 @dataclass(frozen=True)
+class GoAhead:
+    """A verdict ahead of time: at its milestone a trial trains on to `until` if its metric is between `low` and `high`
+    there. Else, or where this comes too late, it waits for a verdict."""
+
+    until: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Saved:
     """A checkpoint is complete on storage."""
 
@@ -83,16 +93,19 @@ class Measured:
 
 @dataclass(frozen=True)
 class AtMilestone:
-    """The trial has reported at its `until` or beyond. Its worker waits for the verdict, unless it has been released.
+    """The trial has reported at its `until` or beyond. Its worker waits for the verdict, unless it has been released,
+    or had it ahead of time.
 
     seconds: here and below: how long it had its worker, where that is not the time since its launch: it was launched
     ahead of its turn.  saved: it has a checkpoint of here, so that it can go on elsewhere.
+    went_on: to where it trains on by its `GoAhead`.
     """
 
     trial: int
     released: bool = False
     seconds: float | None = None
     saved: bool = False
+    went_on: float | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +133,11 @@ class Crashed:
 Message = Reports | Saved | Notice | Measured | AtMilestone | Ended | Crashed
 
 
+def went_on(message: Message) -> bool:
+    """Whether the trial had its verdict ahead of time, and trains on."""
+    return isinstance(message, AtMilestone) and message.went_on is not None
+
+
 def is_over(message: Message) -> bool:
     """Whether the trial has given its worker back with `message`."""
     return isinstance(message, (Ended, Crashed)) or (isinstance(message, AtMilestone) and message.released)
@@ -127,7 +145,7 @@ def is_over(message: Message) -> bool:
 
 def is_last(message: Message) -> bool:
     """Whether nothing of the trial follows `message` until it is told to go on."""
-    return isinstance(message, (AtMilestone, Ended, Crashed))
+    return isinstance(message, (Ended, Crashed)) or (isinstance(message, AtMilestone) and not went_on(message))
 
 
 def makes_way(message: Message) -> bool:

@@ -364,11 +364,21 @@ def _executor(executor: str, trainable: Any) -> MakeExecutor:
 
         trials = spec.algo.default_trials if spec.num_trials is None else spec.num_trials
         wanted = [n for n in (spec.max_concurrent, trials) if n is not None]
-        limit, priority = min(wanted, default=None), spec.priority
+        limit = min(wanted, default=None)
         ahead = not spec.algo.heeds_results and spec.patience is None
-        most_in_line = math.inf if spec.algo.pauses else 0
+        most_in_line = math.inf if spec.algo.pauses or spec.algo.stops_most else 0
         if spec.algo.copies:  # who is copied depends on the latest of a population
             most_in_line = (trials or 0) // MEMBERS_EACH
-        return RayExecutor(trainable, setting, spec.request, limit, spec.isolate, ahead, most_in_line, priority)
+        return RayExecutor(
+            trainable,
+            setting,
+            spec.request,
+            limit,
+            spec.isolate,
+            ahead,
+            most_in_line,
+            spec.algo.goes_ahead,
+            spec.priority,
+        )
 
     return make

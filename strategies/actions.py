@@ -70,6 +70,20 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class GoAhead:
+    """A verdict ahead of time: with a value below `below` at its milestone a trial trains on to `until`.
+
+    That would be the verdict if no other result arrived before its own. Of another value this says nothing. It becomes
+    true as a `Continue` with `reason`.
+    """
+
+    trial: int
+    until: float
+    below: float
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """Nothing to do for a free worker until a running trial reports."""
 

@@ -1,5 +1,4 @@
-"""A strategy: a scheduler and its searcher at work on one problem. A fold over records, with two questions to ask
-it."""
+"""A strategy: a scheduler and its searcher at work on one problem. A fold over records, with questions to ask it."""
 
 from __future__ import annotations
 
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from strategies.actions import Done, Limit, Record, Resume, Start, Stop, Verdict, Wait
+from strategies.actions import Done, GoAhead, Limit, Record, Resume, Start, Stop, Verdict, Wait
 from strategies.earlier import Earlier
 from strategies.history import History
 from strategies.schedulers.base import New, Scheduler
@@ -102,6 +101,12 @@ class Strategy:
     def verdict(self, trial: int) -> Verdict:
         """What becomes of a trial that waits at its milestone."""
         return self.algo.verdict(self.table, self.problem.fidelity, trial)
+
+    def go_ahead(self, trial: int) -> GoAhead | None:
+        """The verdict on a trial that is on its way to its milestone, as far as it is known ahead."""
+        if not self.algo.goes_ahead or self.table.trials[trial].status is not Status.RUNNING:
+            return None
+        return self.algo.go_ahead(self.table, self.problem.fidelity, trial)
 
     def waiting(self) -> list[int]:
         """The trials whose verdict is due, in the order of their numbers."""

@@ -176,7 +176,7 @@ def test_who_is_free_first_is_first(clock: Clock) -> None:
     succession.heard(workers[2], 1.0, REPORTS, 0.2)
     clock.now += 0.1
     succession.look()
-    assert [succession.pop() for _ in range(len(succession))] == [workers[1], workers[0]]
+    assert [succession.take() for _ in range(len(succession))] == [workers[1], workers[0]]
     assert (len(succession), succession.patience) == (0, math.inf)
 
 
@@ -188,12 +188,12 @@ def test_no_more_are_in_line_than_may_be(clock: Clock) -> None:
         worker.run([job(0)], WINDOW, 1.0)
         succession.begun(worker, WINDOW)
     assert len(succession) == 2
-    first = succession.pop()
+    first = succession.take()
     first.offer(job(1))
     assert len(succession) == 1
     succession.heard(first, 1.0, REPORTS, 0.001)  # trains on, with the job in line
     assert len(succession) == 1
-    second = succession.pop()
+    second = succession.take()
     second.offer(job(2))
     assert len(succession) == 0
     first.following = None

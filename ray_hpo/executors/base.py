@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
-from ray_hpo.messages import Job, Message
+from ray_hpo.messages import GoAhead, Job, Message
 
 POLL_SECONDS = 0.5  # the longest wait on a real clock: how soon an interrupt is noticed while nothing arrives
 
@@ -38,6 +38,14 @@ class Executor(Protocol):
     def room_for(self, gpu: float) -> bool:
         """Whether a job that needs this share of a GPU, more than others have, can be launched now. Asked again and
         again until it can: the first time room is begun to be made. Of several shares one is served after the other."""
+
+    def arrivals(self) -> Sequence[int]:
+        """Trials that will probably be at their milestones before an answer could be there: verdicts ahead of time
+        would save them the wait. Each is named once a milestone."""
+
+    def go_ahead(self, trial: int, go_ahead: GoAhead) -> None:
+        """Give such a trial its verdict ahead of time. If it uses it, its message at the milestone says so, and it
+        trains on; else it waits for another verdict, as ever."""
 
     def proceed(self, trial: int, until: float) -> None:
         """Let a trial that waits at its milestone train on to `until`."""

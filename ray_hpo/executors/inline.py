@@ -8,7 +8,7 @@ from typing import Any
 
 from ray_hpo.executors.base import POLL_SECONDS
 from ray_hpo.executors.clock import SteadyClock
-from ray_hpo.messages import Job, Message, is_over
+from ray_hpo.messages import GoAhead, Job, Message, is_over
 from ray_hpo.worker.runner import TrialRunner
 from ray_hpo.worker.session import Setting
 
@@ -36,6 +36,12 @@ class InlineExecutor:
 
     def room_for(self, gpu: float) -> bool:
         raise NotImplementedError("this process does not share its GPUs out")
+
+    def arrivals(self) -> Sequence[int]:
+        return ()
+
+    def go_ahead(self, trial: int, go_ahead: GoAhead) -> None:
+        raise NotImplementedError("no trial waits long for its verdict here")
 
     def proceed(self, trial: int, until: float) -> None:
         self._runner.proceed(until)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from ray_hpo.messages import AtMilestone, Checkpoint, Crashed, Ended, Job, Message, Saved
+from ray_hpo.messages import AtMilestone, Checkpoint, Crashed, Ended, GoAhead, Job, Message, Saved
 from ray_hpo.reports import Reports
 
 
@@ -58,6 +58,12 @@ class SimulatedExecutor:
 
     def room_for(self, gpu: float) -> bool:
         raise NotImplementedError("simulated workers have no GPUs")
+
+    def arrivals(self) -> Sequence[int]:
+        return ()
+
+    def go_ahead(self, trial: int, go_ahead: GoAhead) -> None:
+        raise NotImplementedError("no trial waits long for its verdict here")
 
     def proceed(self, trial: int, until: float) -> None:
         job = self._jobs[trial]

@@ -11,17 +11,21 @@ from ray_hpo.experiment import Experiment
 
 
 class Allowance:
-    """The limits beside what has been used of them. now: the executor's clock."""
+    """The limits beside what has been used of them. now: the executor's clock.
+
+    reserved: units of fidelity by trial that it may use, and that are not granted yet.
+    """
 
     def __init__(self, experiment: Experiment, budget: Budget, now: Callable[[], float]) -> None:
         self._experiment = experiment
         self._budget = budget
         self._now = now
+        self.reserved: dict[int, float] = {}
 
     def refusal(self, action: Start | Resume | Continue, promised: float = 0.0) -> str:
         """Why `action` is not allowed; empty if it is. promised: units of fidelity besides those granted."""
         known = self._experiment
-        granted, cost = known.granted + promised, self.cost(action)
+        granted, cost = known.granted + promised + sum(self.reserved.values()), self.cost(action)
         return self._budget.refuses(self._elapsed(), granted, cost, known.in_vain) or self._used_on_workers()
 
     def cost(self, action: Start | Resume | Continue) -> float:

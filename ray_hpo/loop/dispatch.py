@@ -9,7 +9,7 @@ from typing import Any
 
 from ray_hpo.executors.base import Executor
 from ray_hpo.loop.hangs import Hangs
-from ray_hpo.messages import Job
+from ray_hpo.messages import GoAhead, Job
 from ray_hpo.trial import Trial
 
 
@@ -84,6 +84,10 @@ class Dispatch:
         """A trial that waits at its milestone trains on, on its worker."""
         self._hangs.heard(trial.number, self._executor.now())
         self._actions.append(partial(self._executor.proceed, trial.number, trial.until))
+
+    def go_ahead(self, trial: int, go_ahead: GoAhead) -> None:
+        """A trial on its way to its milestone need not wait there."""
+        self._actions.append(partial(self._executor.go_ahead, trial, go_ahead))
 
     def release(self, trial: Trial) -> None:
         """A trial that waits at its milestone gives its worker back."""

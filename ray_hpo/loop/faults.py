@@ -66,13 +66,16 @@ class Faults:
         else:
             self._fail(trial)
 
-    def end_hangs(self, now: float, began: Callable[[int], float | None]) -> None:
-        """Trials that have not been heard of for too long lose their workers. now, began: see `Hangs.overdue`."""
-        for number in self._hangs.overdue(now, began):
+    def end_hangs(self, now: float, began: Callable[[int], float | None]) -> list[int]:
+        """Trials that have not been heard of for too long lose their workers; which. now, began: see
+        `Hangs.overdue`."""
+        overdue = self._hangs.overdue(now, began)
+        for number in overdue:
             trial = self._experiment.trials[number]
             self._dispatch.kill(trial)
             error = f"no report for {duration_text(self._hangs.limit or 0.0)} (trial_timeout): it was killed"
             self.crashed(trial, "timeout", error)
+        return overdue
 
     def metric_missing(self, trial: Trial, metric: str, holds_worker: bool) -> None:
         """A trial is at its milestone, or at its end, without the metric, or what a constraint is about.

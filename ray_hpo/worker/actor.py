@@ -13,7 +13,7 @@ from ray_hpo.worker.notices import Notices
 from ray_hpo.worker.runner import StuckTrial, TrialRunner
 from ray_hpo.worker.session import Setting
 
-LINE = "line"  # the concurrency group of `offer`, which is heard while `run`, `proceed` or `more` waits
+LINE = "line"  # the concurrency group of `offer` and `go_ahead`, which are heard while `run`, `proceed` or `more` waits
 
 
 class Worker:
@@ -45,6 +45,11 @@ class Worker:
     def offer(self, offer: bytes) -> None:
         """What to begin when the present trial makes way, `offer` being (job, turn): see `TrialRunner.offer`."""
         self._runner.offer(*pickle.loads(offer))
+
+    @ray.method(concurrency_group=LINE)
+    def go_ahead(self, known: bytes) -> None:
+        """The present trial's verdict at its milestone, `known` being (go-ahead, turn): see `TrialRunner.go_ahead`."""
+        self._runner.go_ahead(*pickle.loads(known))
 
     def proceed(self, until: float, window: float) -> bytes:
         """Let the trial at its milestone train on."""

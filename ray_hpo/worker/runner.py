@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ray_hpo.errors import StorageError
-from ray_hpo.messages import Cause, Crashed, Ended, Job, Message, is_last
+from ray_hpo.messages import Cause, Crashed, Ended, GoAhead, Job, Message, is_last
 from ray_hpo.worker import gpu_usage, session as sessions
 from ray_hpo.worker.gpu_memory import is_gpu_out_of_memory
 from ray_hpo.worker.outbox import Bell
@@ -69,11 +69,12 @@ class TrialRunner:
         self._asked_to_leave = asked_to_leave
         self._store = open_store(setting)
         self._output = Output(self._store)
-        self._state = threading.Condition()  # of the next five, and of what is in an order
+        self._state = threading.Condition()  # of the next six, and of what is in an order
         self._order = Order((), ahead=False)
         self._before: Order | None = None  # whose trial made way for the present one, until its last word is taken
-        self._turn = 0  # counts orders, verdicts to go on, and jobs that others made way for
+        self._turn = 0  # counts orders, milestones that trials go on from, and jobs that others made way for
         self._offer: tuple[int, Job] | None = None  # after which turn, what
+        self._go_ahead: tuple[int, GoAhead] | None = None  # in which turn, what
         self._rests = True  # whether the thread waits to be woken
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._loop, name="trial", daemon=True)
@@ -105,6 +106,12 @@ class TrialRunner:
         then it makes way, and says so. One that is offered too late is forgotten. From any thread, in any order."""
         with self._state:
             self._offer = turn, job
+
+    def go_ahead(self, go_ahead: GoAhead, turn: int) -> None:
+        """The verdict on the trial of that turn, alone in its order, before it is at its milestone. One that comes too
+        late is forgotten. From any thread, in any order."""
+        with self._state:
+            self._go_ahead = turn, go_ahead
 
     def next_batch(self, window: float = WINDOW_SECONDS, timeout: float | None = None) -> Batch:
         """The next messages, those of `window` seconds together; maybe none, and none if there is none in `timeout`
@@ -161,6 +168,18 @@ class TrialRunner:
             self._turn += 1
             return True
 
+    def _goes_on(self, order: Order, value: float) -> float | None:
+        """Begin the next turn, to the milestone that it ends at, if the trial of that order goes on with that value."""
+        with self._state:
+            if self._order is not order or not order.alone or self._go_ahead is None or self._go_ahead[0] != self._turn:
+                return None
+            known = self._go_ahead[1]
+            if not known.low < value < known.high:
+                return None
+            self._turn += 1
+            order.since = time.monotonic()
+            return known.until
+
     def _stuck(self) -> StuckTrial:
         session = sessions.running()
         trial = "a trial" if session is None else f"trial {session.job.trial}"
@@ -191,6 +210,7 @@ class TrialRunner:
                     timed=order.ahead or not order.alone,
                     asked_to_leave=self._asked_to_leave,
                     make_way=functools.partial(self._make_way, order),
+                    goes_on=functools.partial(self._goes_on, order),
                     store=self._store,
                 )
                 order.begun.append(session)

@@ -63,6 +63,7 @@ class Session:
     turn.  store: default: a new one for `setting`.
     asked_to_leave: why the trial is to go on elsewhere, from its next checkpoint; empty if it is not.
     make_way: leaves the worker to the next job, if one is there, and says whether one is.
+    goes_on: to where the trial goes on from its milestone with such a value of the metric, if that is known.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Session:
         timed: bool = False,
         asked_to_leave: Callable[[], str] = str,
         make_way: Callable[[], bool] = bool,
+        goes_on: Callable[[float], float | None] = lambda value: None,
         store: TrialStore | None = None,
     ) -> None:
         self.job = job
@@ -90,6 +92,7 @@ class Session:
         self._saved_step = -math.inf
         self._asked_to_leave = asked_to_leave
         self._make_way = make_way
+        self._goes_on = goes_on
         self._measured, self._measured_at = 0, 0.0
         self._leaves = ""  # why the trial is to leave, once it is asked to
         self.left = False
@@ -233,14 +236,19 @@ class Session:
             if metric in plain and not isinstance(plain[metric], (int, float)):
                 raise TypeError(f"metric {metric!r} must be a number; got {plain[metric]!r}")
         self.step = step
-        at_milestone = step >= self.until
         if checkpoint is not None:
             self._leaves = self._leaves or self._asked_to_leave()
+        went_on = step >= self.until and not last and self._go_on(plain.get(self.setting.metric))
+        at_milestone = step >= self.until
+        if checkpoint is not None:
             if at_milestone and not last:
                 self._save_and_leave(checkpoint, step, plain)
             else:
                 self._save_meanwhile(checkpoint)
         self.outbox.report(step, plain)
+        if went_on:
+            self.outbox.put(AtMilestone(self.job.trial, went_on=self.until))
+            self._bell.ring_out()
         if self.setting.measures_gpu:
             self._measure_gpu()
         if self._saved_step == step and not at_milestone:
@@ -249,10 +257,10 @@ class Session:
             self.settle()  # the verdict is about what is there
             self._store.flush()
         while self.step >= self.until and not last:
-            if (self._saved_step == step or self.job.final) and self._make_way():
+            if (self._saved_step == step or self._final) and self._make_way():
                 self.depart(functools.partial(self._at_milestone, step))
                 raise TrialReleased
-            self._released |= self.job.final
+            self._released |= self._final
             self.outbox.put(self._at_milestone(step))
             if self._alone:
                 self._bell.ring_out()
@@ -261,6 +269,18 @@ class Session:
             self._verdict.get()
             if self._released:
                 raise TrialReleased
+
+    def _go_on(self, value: Any) -> bool:
+        """Whether the verdict on a trial at its milestone is known: then it has another milestone."""
+        known = isinstance(value, (int, float)) and not self._leaves
+        until = self._goes_on(value) if known else None
+        self.until = self.until if until is None else until
+        return until is not None
+
+    @property
+    def _final(self) -> bool:
+        """Whether nothing is to be decided at the milestone, since training is complete there."""
+        return self.job.final or (math.isfinite(self.until) and self.until >= self.setting.max_budget)
 
     def _measure_gpu(self) -> None:
         """At the first reports, and then now and then."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from strategies.actions import Continue, Pause, Resume, Stop, Verdict, fidelity_text
+from strategies.actions import Continue, GoAhead, Pause, Resume, Stop, Verdict, fidelity_text
 from strategies.schedulers.base import New, Next, Scheduler, idle, take_up
 from strategies.schedulers.fifo import beyond_comparison
 from strategies.schedulers.rungs import Fidelity, check_eta
@@ -32,6 +32,11 @@ class _Asynchronous(Scheduler):
     def _new(self, table: TrialTable, fidelity: Fidelity) -> New:
         first = self.rungs(fidelity)[0]
         return New(0, first, f"a new configuration, to {fidelity_text(first)}")
+
+    def _above(self, fidelity: Fidelity, rung: float) -> float:
+        """The milestone that a trial runs to that goes on from `rung`."""
+        ladder = self.rungs(fidelity)
+        return ladder[ladder.index(rung) + 1]
 
     def _unfit(self, table: TrialTable, fidelity: Fidelity, trial: int) -> Stop | None:
         """The verdicts that need no comparison."""
@@ -72,11 +77,6 @@ class Asha(_Asynchronous):
     def _highest(self, table: TrialTable, fidelity: Fidelity) -> int:
         """The level of the highest rung that trials may be promoted to, counted from 0."""
         return len(self.rungs(fidelity)) - 1
-
-    def _above(self, fidelity: Fidelity, rung: float) -> float:
-        """The milestone that a trial promoted from `rung` runs to."""
-        ladder = self.rungs(fidelity)
-        return ladder[ladder.index(rung) + 1]
 
     def _least(self, table: TrialTable, fidelity: Fidelity, milestone: float) -> int:
         """From how many results on a rung promotes."""
@@ -130,6 +130,8 @@ class AshaStopping(_Asynchronous):
 
     name: ClassVar[str] = "asha_stopping"
     pauses: ClassVar[bool] = False
+    goes_ahead: ClassVar[bool] = True
+    stops_most: ClassVar[bool] = True
 
     def next(self, table: TrialTable, fidelity: Fidelity) -> Next:
         paused = take_up(table, self.rungs(fidelity))
@@ -142,10 +144,20 @@ class AshaStopping(_Asynchronous):
         if unfit:
             return unfit
         row = table.trials[trial]
-        ladder = self.rungs(fidelity)
         arrived = len(table.rung(row.bracket, row.until).ranking)
-        rank, keep = table.rank(trial), max(1, arrived // self.eta)
+        rank, keep = table.rank(trial), self._keep(arrived)
         reason = f"rung {fidelity_text(row.until)}: ranked {rank} of {arrived} so far, top {keep} continue"
-        if rank > keep:
-            return Stop(trial, reason)
-        return Continue(trial, ladder[ladder.index(row.until) + 1], reason)
+        return Stop(trial, reason) if rank > keep else Continue(trial, self._above(fidelity, row.until), reason)
+
+    def go_ahead(self, table: TrialTable, fidelity: Fidelity, trial: int) -> GoAhead | None:
+        """Not among few results, where each makes a difference."""
+        row = table.trials[trial]
+        others = table.rung(row.bracket, row.until).ranking
+        if not table.plain or len(others) < self.eta or row.until >= fidelity.max_budget:
+            return None
+        keep = self._keep(len(others) + 1)
+        reason = f"rung {fidelity_text(row.until)}: in the top {keep} of {len(others) + 1}, as known shortly before"
+        return GoAhead(trial, self._above(fidelity, row.until), others[keep - 1][0], reason)
+
+    def _keep(self, arrived: int) -> int:
+        return max(1, arrived // self.eta)

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from strategies.actions import Done, Resume, Stop, Verdict, Wait
+from strategies.actions import Done, GoAhead, Resume, Stop, Verdict, Wait
 from strategies.history import Array
 from strategies.schedulers.rungs import Fidelity
 from strategies.searchers.base import Searcher
@@ -39,13 +39,15 @@ Next = New | Resume | Stop | Wait | Done
 class Scheduler(ABC):
     """Spends the budget on what `searcher` proposes.
 
-    Both functions are pure: they read the table, and what they return becomes true only when it is folded in.
+    Its functions are pure: they read the table, and what they return becomes true only when it is folded in.
     """
 
     name: ClassVar[str]
     early_stopping: ClassVar[bool] = True  # whether it needs milestones below max_budget
     pauses: ClassVar[bool] = True  # whether trials pause at milestones while the budget lasts
     copies: ClassVar[bool] = False  # whether it starts trials that have a parent
+    goes_ahead: ClassVar[bool] = False  # whether it knows verdicts ahead of time
+    stops_most: ClassVar[bool] = False  # whether most trials are stopped at their milestone, rather than go on
 
     searcher: Searcher = field(default_factory=Random, kw_only=True)
 
@@ -56,6 +58,11 @@ class Scheduler(ABC):
     @abstractmethod
     def verdict(self, table: TrialTable, fidelity: Fidelity, trial: int) -> Verdict:
         """What becomes of a trial that waits at its milestone."""
+
+    def go_ahead(self, table: TrialTable, fidelity: Fidelity, trial: int) -> GoAhead | None:
+        """Which values would let a trial that is on its way to its milestone train on from there; None: that is
+        better decided when it is there."""
+        return None
 
     def rungs(self, fidelity: Fidelity) -> tuple[float, ...]:
         """The milestones at which trials are judged, lowest first."""

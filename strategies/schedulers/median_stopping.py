@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from strategies.actions import Continue, Stop, Verdict, fidelity_text
+from strategies.actions import Continue, GoAhead, Stop, Verdict, fidelity_text
 from strategies.errors import InvalidInput
 from strategies.schedulers.base import New, Next, Scheduler, idle, take_up
 from strategies.schedulers.fifo import beyond_comparison
@@ -28,6 +28,7 @@ class MedianStopping(Scheduler):
 
     name: ClassVar[str] = "median_stopping"
     pauses: ClassVar[bool] = False
+    goes_ahead: ClassVar[bool] = True
 
     interval: float | None = None
     grace_period: float = 0.0
@@ -74,6 +75,21 @@ class MedianStopping(Scheduler):
             return Stop(trial, f"{at}: its best is worse {median}")
         return Continue(trial, following, f"{at}: its best is no worse {median}")
 
+    def go_ahead(self, table: TrialTable, fidelity: Fidelity, trial: int) -> GoAhead | None:
+        row = table.trials[trial]
+        if not table.plain or row.until >= fidelity.max_budget:
+            return None
+        rung, milestones = table.rung(0, row.until), self.rungs(fidelity)
+        at, below = f"at {fidelity_text(row.until)}", math.inf
+        if row.until < self.grace_period or rung.finite < self.min_trials:
+            reason = f"{at}: too early to be stopped"
+        else:
+            average = median(rung.means)
+            reason = f"{at}: its best is no worse than the median of the running averages of {rung.finite} others"
+            below = math.inf if row.best <= average else math.nextafter(average, math.inf)
+        following = milestones[bisect_right(milestones, row.until)]
+        return GoAhead(trial, following, below, f"{reason}, as known shortly before")
+
     def _by_rank(self, table: TrialTable, trial: int, following: float) -> Verdict:
         """The rule where results have no mean: stop what ranks behind more than half of the others."""
         row = table.trials[trial]
@@ -82,6 +98,12 @@ class MedianStopping(Scheduler):
         if 2 * (rank - 1) > others:
             return Stop(trial, f"{text}, more than half")
         return Continue(trial, following, f"{text}, no more than half")
+
+
+def median(ascending: Sequence[float]) -> float:
+    """Of at least one."""
+    n = len(ascending)
+    return (ascending[(n - 1) // 2] + ascending[n // 2]) / 2
 
 
 def median_without(ascending: Sequence[float], value: float) -> float:

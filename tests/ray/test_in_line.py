@@ -47,6 +47,15 @@ def saving(config: dict[str, Any]) -> None:
         report({"loss": config["x"] + 1 / epoch, "epoch": epoch}, checkpoint={"epoch": epoch})
 
 
+def slowly(config: dict[str, Any]) -> None:
+    """As `saving`; each epoch takes as long as it takes to send a word, and more."""
+    loaded = get_checkpoint()
+    assert loaded is None or isinstance(loaded, dict)
+    for epoch in range((loaded or {"epoch": 0})["epoch"] + 1, EPOCHS + 1):
+        time.sleep(0.02)
+        report({"loss": config["x"] + 1 / epoch, "epoch": epoch}, checkpoint={"epoch": epoch})
+
+
 def in_line(result: ray_hpo.Result) -> int:
     """How many jobs had been in line: they tell how long they had their worker."""
     with closing(sqlite3.connect(result.path / "journal.sqlite")) as connection:
@@ -56,23 +65,17 @@ def in_line(result: ray_hpo.Result) -> int:
 
 
 def check_each_epoch_is_there_once(result: ray_hpo.Result) -> None:
+    """And none beyond the milestone of its trial."""
     rows = result.all_reports().to_dict("records")
     for trial in result.trials:
         epochs = [row["epoch"] for row in rows if row["trial"] == trial.number]
         assert epochs == list(range(1, int(trial.step) + 1))
-        assert trial.step in (1, 3, 9) or trial.state == "failed"
+        assert trial.step == trial.fidelity or trial.state == "failed"
 
 
 @pytest.mark.parametrize("algo", ["asha", "mobster", "hyperband"])
 def test_short_trials_follow_one_another_and_lose_nothing(sweep: Sweep, algo: str) -> None:
-    def train(config: dict[str, Any]) -> None:
-        state = get_checkpoint() or {"epoch": 0}
-        assert isinstance(state, dict)
-        for epoch in range(state["epoch"] + 1, EPOCHS + 1):
-            time.sleep(0.02)  # the training: an offer takes a millisecond or two
-            report({"loss": config["x"] + 1 / epoch, "epoch": epoch}, checkpoint={"epoch": epoch})
-
-    result = sweep(train, algo=algo)
+    result = sweep(slowly, algo=algo)
     assert in_line(result) > 0 or algo == "mobster"  # whose suggestions take longer than its trials
     assert {trial.state for trial in result.trials} <= {"completed", "paused", "stopped"}
     assert sum(trial.losses + trial.failures for trial in result.trials) == 0
@@ -89,11 +92,27 @@ def test_a_trial_without_a_checkpoint_keeps_its_worker_until_the_verdict(sweep: 
     assert sum(trial.step for trial in result.trials) == result.spent
 
 
-def test_stopping_rules_have_no_line(sweep: Sweep) -> None:
-    """Their trials mostly go on, with what they have in memory."""
-    result = sweep(saving, algo="asha_stopping")
+def test_a_rule_that_mostly_lets_trials_go_on_has_no_line(sweep: Sweep) -> None:
+    """They go on with what they have in memory, and mostly without asking."""
+    result = sweep(slowly, algo=ray_hpo.MedianStopping(interval=1), num_trials=30)
     assert in_line(result) == 0
     check_each_epoch_is_there_once(result)
+    assert {trial.state for trial in result.trials} == {"completed", "stopped"}
+
+
+def test_a_rule_that_stops_most_has_one_for_those_whose_value_is_not_good_enough(sweep: Sweep, tmp_path: Path) -> None:
+    """Who goes on keeps its worker, and what it has in memory; but for a few who are good enough by what came since."""
+
+    def train(config: dict[str, Any]) -> None:
+        if get_checkpoint() is not None:
+            (tmp_path / f"elsewhere-{get_context().trial}-{get_context().until}").touch()
+        slowly(config)
+
+    result = sweep(train, algo="asha_stopping", max_failures=0)
+    assert in_line(result) > TRIALS / 4
+    assert len(list(tmp_path.glob("elsewhere-*"))) < TRIALS / 8
+    check_each_epoch_is_there_once(result)
+    assert {trial.state for trial in result.trials} == {"completed", "stopped"}
 
 
 def test_a_large_population_has_one(sweep: Sweep) -> None:

@@ -11,6 +11,7 @@ import ray
 from ray_hpo.budget import duration_text
 from ray_hpo.executors.base import POLL_SECONDS
 from ray_hpo.executors.clock import SteadyClock
+from ray_hpo.executors.ray.arrivals import Arrivals
 from ray_hpo.executors.ray.backlog import Backlog
 from ray_hpo.executors.ray.bad_nodes import AVOID_SECONDS, STRIKES
 from ray_hpo.executors.ray.cluster import check_possible, node_name
@@ -19,7 +20,7 @@ from ray_hpo.executors.ray.gpu_packing import GpuPacking
 from ray_hpo.executors.ray.sizing import Sizing
 from ray_hpo.executors.ray.succession import Succession
 from ray_hpo.executors.ray.worker_handle import WorkerHandle, WorkerLost
-from ray_hpo.messages import Crashed, Job, Message, Notice
+from ray_hpo.messages import Crashed, GoAhead, Job, Message, Notice, went_on
 from ray_hpo.resources import Request
 from ray_hpo.worker.actor import LINE, Worker
 from ray_hpo.worker.session import Setting
@@ -38,6 +39,7 @@ class RayExecutor:
     ahead: no job depends on what others find, so that they may be taken ahead of their turn.
     most_in_line: so many trials may be promised a worker while another one has it, where that one is mostly paused at
     its milestone.
+    goes_ahead: verdicts of short jobs are asked for ahead of time.
 
     Raises:
         InvalidInput: no node can ever give `request`.
@@ -52,6 +54,7 @@ class RayExecutor:
         isolate: bool = False,
         ahead: bool = False,
         most_in_line: float = 0,
+        goes_ahead: bool = False,
         priority: float = 1.0,
     ) -> None:
         check_possible(request)
@@ -63,6 +66,8 @@ class RayExecutor:
         reused = not isolate and not request.amount("GPU")  # at once, by the next trial
         self._backlog = Backlog(shares=ahead and reused)
         self._succession = Succession(most_in_line if reused and not ahead else 0)
+        self._arrivals = Arrivals()
+        self._goes_ahead = goes_ahead
         self._answers: dict[Any, WorkerHandle] = {}  # what is waited for
         always: dict[str, Any] = {"max_restarts": 0, "concurrency_groups": {LINE: 1}}
         actor_class = ray.remote(**always)(Worker)
@@ -102,11 +107,19 @@ class RayExecutor:
     def room_for(self, gpu: float) -> bool:
         return self._crew.room_for(gpu, len(self._backlog))
 
+    def arrivals(self) -> Sequence[int]:
+        return [self._arrivals.take().jobs[0].trial for _ in range(len(self._arrivals.due))]
+
+    def go_ahead(self, trial: int, go_ahead: GoAhead) -> None:
+        worker = self._running[trial]
+        worker.go_ahead(go_ahead)
+        self._succession.add(worker)  # now it leaves only if it most probably is to
+
     def proceed(self, trial: int, until: float) -> None:
         worker = self._running[trial]
         worker.proceed(until, self._window)
         self._answers[worker.answer] = worker
-        self._succession.begun(worker, self._window)
+        self._begun(worker)
 
     def release(self, trial: int) -> None:
         self._give_back(self._running.pop(trial))
@@ -122,7 +135,7 @@ class RayExecutor:
 
     def poll(self, timeout: float) -> Sequence[Message]:
         self._hand_out()
-        timeout = min(timeout, POLL_SECONDS, self._succession.patience)
+        timeout = min(timeout, POLL_SECONDS, self._succession.patience, self._arrivals.patience)
         if time.monotonic() - self._crew.resized > RESIZE_SECONDS:
             self._crew.resize(len(self._backlog))
         for worker in self._given_back:
@@ -131,7 +144,7 @@ class RayExecutor:
         self._given_back.clear()
         if not self._answers:
             time.sleep(timeout)
-            self._succession.look()
+            self._look()
             return []
         waiting = list(self._answers)
         ready, _ = ray.wait(waiting, num_returns=1, timeout=timeout, fetch_local=False)
@@ -141,12 +154,12 @@ class RayExecutor:
         for answer in ready:
             if answer in self._answers:  # else its worker has just been ended, because of another answer
                 messages += self._receive(self._answers.pop(answer))
-        self._succession.look()
+        self._look()
         return messages
 
     def shutdown(self) -> None:
         self._crew.shutdown()
-        for workers in (self._given_back, self._running, self._answers, self._succession):
+        for workers in (self._given_back, self._running, self._answers, self._succession, self._arrivals):
             workers.clear()
 
     @property
@@ -159,9 +172,9 @@ class RayExecutor:
             alone = self._backlog.alone
             self._run(self._crew.idle.pop(), self._backlog.take(self.slots), alone)
         while self._succession and self._backlog and not self._backlog.alone:
-            worker = self._succession.pop()
+            worker = self._succession.take()
             if worker.leaves:
-                self._succession.forget(worker)
+                self._forget(worker)
                 continue
             (job,) = self._backlog.take(self.slots)
             worker.offer(job)
@@ -172,7 +185,20 @@ class RayExecutor:
         self._running.update((job.trial, worker) for job in jobs)
         self._answers[worker.answer] = worker
         if not alone:
-            self._succession.begun(worker, self._window)
+            self._begun(worker)
+
+    def _begun(self, worker: WorkerHandle) -> None:
+        """It has turned to a job, or to its next milestone."""
+        foreseen = self._arrivals if self._goes_ahead else self._succession
+        foreseen.begun(worker, self._window)
+
+    def _look(self) -> None:
+        self._succession.look()
+        self._arrivals.look()
+
+    def _forget(self, worker: WorkerHandle) -> None:
+        self._succession.forget(worker)
+        self._arrivals.forget(worker)
 
     def _receive(self, worker: WorkerHandle) -> list[Message]:
         if worker.cleaning:
@@ -189,7 +215,8 @@ class RayExecutor:
         if not was_up:
             self._crew.came_up(worker)
             return []
-        self._succession.heard(worker, units, messages, seconds)
+        for foreseen in (self._succession, self._arrivals):
+            foreseen.heard(worker, units, messages, seconds)
         if over or given_back:
             self._backlog.took(seconds, len(over))
             self._backlog.give_back(given_back)
@@ -199,8 +226,8 @@ class RayExecutor:
             self._sizing.losses.went_well(worker.node)
         if worker.answer is not None:
             self._answers[worker.answer] = worker
-            if over and len(worker.jobs) == 1:
-                self._succession.begun(worker, self._window)
+            if (over and len(worker.jobs) == 1) or any(map(went_on, messages)):
+                self._begun(worker)
         elif over and isinstance(messages[-1], Crashed):
             self._replace(worker)
         elif worker.idle:
@@ -214,7 +241,7 @@ class RayExecutor:
         for job in worker.all_jobs:
             del self._running[job.trial]
         self._backlog.give_back(worker.all_jobs[len(jobs) :], alone=True)
-        self._succession.forget(worker)
+        self._forget(worker)
         for job in jobs[:1]:
             self._sizing.losses.add(worker.node, job.trial, time.monotonic())
         self._crew.end(worker)
@@ -257,7 +284,7 @@ class RayExecutor:
         return others
 
     def _replace(self, worker: WorkerHandle) -> None:
-        self._succession.forget(worker)
+        self._forget(worker)
         for job in worker.all_jobs:
             self._running.pop(job.trial, None)
         self._crew.replace(worker)

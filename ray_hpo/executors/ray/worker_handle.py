@@ -13,7 +13,7 @@ from ray.exceptions import RayError
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 from ray_hpo.executors.ray.causes import cause_of, line_of
-from ray_hpo.messages import AtMilestone, Job, Message, is_last, is_over, makes_way
+from ray_hpo.messages import AtMilestone, GoAhead, Job, Message, is_last, is_over, makes_way
 from ray_hpo.resources import Request
 from ray_hpo.worker import notices
 from ray_hpo.worker.gpu_usage import KEPT_BYTES
@@ -69,6 +69,7 @@ class WorkerHandle:
         self.jobs: list[Job] = []
         self.following: Job | None = None
         self._turn = 0  # as the worker counts them: see `TrialRunner.offer`
+        self._stays = False  # whether the trial may go on from its milestone: it had a verdict ahead of time
         self.units = math.inf
         self.since = 0.0
         self.idle_since = time.monotonic()
@@ -99,23 +100,35 @@ class WorkerHandle:
 
     def run(self, jobs: list[Job], window: float, now: float) -> None:
         """The trial before, if it still holds memory, is ended first."""
-        self._turn += 1
+        self._next_turn()
         self.jobs, self.since, self._holds = jobs, now, True
         self.units = _units(jobs[0]) if len(jobs) == 1 else math.inf
         self.answer = self.actor.run.remote(pickle.dumps((jobs, window), pickle.HIGHEST_PROTOCOL))
 
     def offer(self, job: Job) -> None:
         """Have `job` begin once the one that trains now is over, or at its milestone with a checkpoint. If it gets
-        there too late, it begins when the driver hears of that; without a checkpoint or after a crash it is given
-        back."""
+        there too late, it begins when the driver hears of that; it is given back without a checkpoint, after a crash,
+        and where the other one goes on, or may."""
         self.following = job
         self.actor.offer.remote(pickle.dumps((job, self._turn), pickle.HIGHEST_PROTOCOL))
 
+    def go_ahead(self, known: GoAhead) -> None:
+        """The verdict at the next milestone of the one that trains now."""
+        self._stays = True
+        self.actor.go_ahead.remote(pickle.dumps((known, self._turn), pickle.HIGHEST_PROTOCOL))
+
     def proceed(self, until: float, window: float) -> None:
+        self._goes_on(until)
+        self.answer = self.actor.proceed.remote(until, window)
+
+    def _next_turn(self) -> None:
         self._turn += 1
+        self._stays = False
+
+    def _goes_on(self, until: float) -> None:
+        self._next_turn()
         self.units = until - self.jobs[0].until
         self.jobs = [dataclasses.replace(self.jobs[0], until=until)]
-        self.answer = self.actor.proceed.remote(until, window)
 
     def give_back(self) -> None:
         """Its trial is over, or paused: others may have it."""
@@ -164,7 +177,10 @@ class WorkerHandle:
             return Answer([], [], [], 0.0)
         messages: list[Message]
         messages, back, seconds, made_way = pickle.loads(answer)
-        if made_way or (self.following is not None and messages and makes_way(messages[-1])):
+        went_on = [m.went_on for m in messages if isinstance(m, AtMilestone) and m.went_on is not None]
+        for until in went_on:
+            self._goes_on(until)
+        if made_way or (self.following is not None and messages and not went_on and self._made_way_late(messages[-1])):
             return self._next(messages, seconds, window, now, begun=made_way)
         begun, given_back = self.jobs[: len(self.jobs) - back], self.jobs[len(self.jobs) - back :]
         last = messages[-1] if messages and begun and messages[-1].trial == begun[-1].trial else None
@@ -172,17 +188,21 @@ class WorkerHandle:
         if len(begun) > 1:
             self.since = now
         waits = last is not None and is_last(last)
-        if waits and self.following is not None:
+        if self.following is not None and (waits or went_on):
             given_back, self.following = [self.following], None
         self.answer = self.actor.more.remote(window) if self.jobs and not waits else None
         return Answer(messages, begun[: len(begun) - len(self.jobs)], given_back, seconds)
+
+    def _made_way_late(self, last: Message) -> bool:
+        """Whether a trial that has said this would have made way to what follows, had it known of it in time."""
+        return makes_way(last) and (is_over(last) or not self._stays)
 
     def _next(self, messages: list[Message], seconds: float, window: float, now: float, begun: bool) -> Answer:
         """Turn to what is in line. begun: it has begun, before the driver heard of the end of the one before."""
         assert self.following is not None
         over, following, self.following = self.jobs, self.following, None
         if begun:
-            self._turn += 1
+            self._next_turn()
             self.jobs, self.since, self.units = [following], now, _units(following)
             self.answer = self.actor.more.remote(window)
         else:

@@ -1,0 +1,85 @@
+"""Which workers' trials will soon be at their milestones, as far as that can be foretold: where jobs are short.
+
+From a trial's milestone to its verdict, or to the next trial on its worker, there are two messages, which take some
+milliseconds, and maybe a suggestion. What is decided before costs no wait, and lacks the results that come meanwhile:
+so this is only done where jobs are short, and as late as can be.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+
+from ray_hpo.executors.ray.worker_handle import WorkerHandle
+from ray_hpo.messages import Crashed, Message, is_last, went_on
+
+WEIGHT = 0.2  # of the latest job in how long they are thought to take
+LEAD_SECONDS, LEAD = 0.02, 0.4  # how long before a job's expected end its worker is due; also as a part of it
+
+
+class Arrivals:
+    """Workers with a job that is expected to come to its milestone within a window of reports, until they are taken.
+
+    now: a clock, in seconds.  due: those to be seen to, as of the last look; who is first at its milestone is first.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self.due: list[WorkerHandle] = []
+        self._now = now
+        self._looked = now()
+        self._expected: dict[WorkerHandle, float] = {}  # from when on they are due
+        self._since: dict[WorkerHandle, float] = {}  # when they turned to their jobs
+        self._pace = math.inf  # seconds that one unit of fidelity takes, about
+
+    def look(self) -> None:
+        """See who is due now."""
+        self._looked = self._now()
+        self._note_due()
+
+    def _note_due(self) -> None:
+        due = [worker for worker, since in self._expected.items() if since <= self._looked]
+        self.due = sorted(due, key=self._expected.__getitem__)
+
+    @property
+    def patience(self) -> float:
+        """Seconds until there is one more to be seen."""
+        due = min((due for due in self._expected.values() if due > self._looked), default=math.inf)
+        return max(0.0, due - self._now())
+
+    def begun(self, worker: WorkerHandle, window: float) -> None:
+        """A worker has turned to a job, and answers after `window` seconds or at its milestone."""
+        now, expected = self._now(), worker.units * self._pace
+        self._since[worker] = now
+        if expected < window:
+            self._expected[worker] = now + expected - max(LEAD_SECONDS, LEAD * expected)
+            self._note_due()
+
+    def heard(self, worker: WorkerHandle, units: float, messages: Sequence[Message], seconds: float) -> None:
+        """Its answer. units: of its job.  seconds: since it turned to it, unless it has turned to another one."""
+        since = self._since.get(worker, self._now())
+        if messages and is_last(messages[-1]) and not isinstance(messages[-1], Crashed):
+            self._took(seconds, units)
+        elif any(map(went_on, messages)):
+            self._took(self._now() - since, units)
+        self.forget(worker)
+
+    def take(self) -> WorkerHandle:
+        """The first of those that are due, which is seen to."""
+        worker = self.due.pop(0)
+        del self._expected[worker]
+        return worker
+
+    def forget(self, worker: WorkerHandle) -> None:
+        """Its trial is at its milestone, or it is gone."""
+        self._since.pop(worker, None)
+        if self._expected.pop(worker, None) is not None and worker in self.due:
+            self.due.remove(worker)
+
+    def clear(self) -> None:
+        for workers in (self.due, self._expected, self._since):
+            workers.clear()
+
+    def _took(self, seconds: float, units: float) -> None:
+        each = seconds / max(units, 1e-9)  # one that has ended by itself before has nothing left to do
+        self._pace = each if math.isinf(self._pace) else self._pace + WEIGHT * (each - self._pace)
