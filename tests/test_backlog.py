@@ -51,15 +51,17 @@ def test_shares_are_even_and_the_last_are_single(jobs: int, workers: int) -> Non
     assert max(loads.values()) - min(loads[w] for w in range(workers)) <= 1
 
 
-def test_who_may_have_ended_a_worker_is_alone_once() -> None:
+def test_who_may_have_ended_a_worker_is_alone_from_then_on() -> None:
     backlog = backlog_of(range(4), shares=False)
     assert not backlog.alone
-    backlog.give_back([job(7)], alone=True)
-    assert backlog.alone
-    assert trials_of(backlog.take(2)) == [7]
-    assert not backlog.alone
+    for _ in range(2):
+        backlog.suspect([job(7)])
+        backlog.give_back([job(7)])
+        assert backlog.alone
+        assert trials_of(backlog.take(2)) == [7]
+        assert not backlog.alone
     backlog.give_back([job(7)])
-    assert not backlog.alone
+    assert backlog.alone
 
 
 def test_workers_get_one_call_more_than_they_have() -> None:
@@ -84,5 +86,6 @@ def test_what_is_given_back_comes_first_and_in_order() -> None:
 
 def test_jobs_of_which_one_ends_workers_go_alone() -> None:
     backlog = backlog_of(range(10, 20))
-    backlog.give_back([job(3), job(4)], alone=True)
+    backlog.suspect([job(3), job(4)])
+    backlog.give_back([job(3), job(4)])
     assert [trials_of(backlog.take(1)) for _ in range(3)] == [[3], [4], list(range(10, 20))]

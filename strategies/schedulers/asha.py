@@ -91,8 +91,9 @@ class Asha(_Asynchronous):
         ladder = self.rungs(fidelity)
         for milestone in reversed(ladder[: self._highest(table, fidelity)]):
             rung = table.rung(0, milestone)
-            if rung.here and rung.rank(rung.here[0][1]) <= self._kept(table, fidelity, milestone):
-                best = rung.here[0][1]
+            here, kept = rung.here, self._kept(table, fidelity, milestone)
+            if kept and here and here[0] <= rung.ranking[kept - 1]:  # its rank is `kept` at most
+                best = here[0][1]
                 return Resume(best, self._above(fidelity, milestone), self._standing(table, fidelity, best))
         return None
 

@@ -163,13 +163,14 @@ def test_a_death_at_once_costs_nothing_but_a_loss(sweep: Sweep, tmp_path: Path) 
     assert {trial.state for trial in result.trials} <= {"completed", "paused", "stopped"}
 
 
-def test_who_always_ends_its_worker_is_found_out(sweep: Sweep) -> None:
-    """Once the worker of the trial before it, at most; then it has one for itself, with nothing behind it."""
+@pytest.mark.parametrize("others", [saving, slowly])
+def test_who_always_ends_its_worker_is_found_out(sweep: Sweep, others: Callable[[dict[str, Any]], None]) -> None:
+    """Once the worker of the trial before it, at most; then it has one for itself, whenever it is tried again."""
 
     def train(config: dict[str, Any]) -> None:
         if get_context().trial == ODD:
             os._exit(1)
-        saving(config)
+        others(config)
 
     result = sweep(train, max_failures=0)
     assert [trial.number for trial in result.trials if trial.state == "failed"] == [ODD]

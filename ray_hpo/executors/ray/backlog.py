@@ -17,12 +17,13 @@ class Backlog:
     """Very short jobs share a call, since a call takes longer than they do.
 
     shares: whether they may: jobs are then taken ahead of their turn, so none may depend on what others find.
+    suspects: trials that may have ended a worker: they have each call to themselves, and nothing in line behind it.
     """
 
     def __init__(self, shares: bool) -> None:
         self._shares = shares
         self._jobs: deque[Job] = deque()
-        self._alone: set[int] = set()  # trials that get a call of their own
+        self.suspects: set[int] = set()
         self._seconds = math.inf  # that a job takes, about
 
     def __len__(self) -> int:
@@ -30,8 +31,8 @@ class Backlog:
 
     @property
     def alone(self) -> bool:
-        """Whether the next job is to have a worker for itself, and none in line behind it."""
-        return bool(self._jobs) and self._jobs[0].trial in self._alone
+        """Whether the next job is a suspect's."""
+        return bool(self._jobs) and self._jobs[0].trial in self.suspects
 
     @property
     def per_call(self) -> int:
@@ -47,19 +48,20 @@ class Backlog:
     def add(self, job: Job) -> None:
         self._jobs.append(job)
 
-    def give_back(self, jobs: Sequence[Job], alone: bool = False) -> None:
-        """Jobs that were not begun; or, alone, of which one may have ended its worker, nobody knows which."""
+    def give_back(self, jobs: Sequence[Job]) -> None:
+        """Jobs that were not begun, or not all of them."""
         self._jobs.extendleft(reversed(jobs))
-        if alone:
-            self._alone.update(job.trial for job in jobs)
+
+    def suspect(self, jobs: Sequence[Job]) -> None:
+        """Their worker is lost, and one of their trials may be the cause, nobody knows which."""
+        self.suspects.update(job.trial for job in jobs)
 
     def take(self, workers: int) -> list[Job]:
         """The jobs of the next call: even shares for all workers at most, so that all have work to the end."""
         size = min(self.per_call, math.ceil(len(self._jobs) / workers))
         taken = [self._jobs.popleft()]
-        while len(taken) < size and not self._alone.intersection((taken[0].trial, self._jobs[0].trial)):
+        while len(taken) < size and not self.suspects.intersection((taken[0].trial, self._jobs[0].trial)):
             taken.append(self._jobs.popleft())
-        self._alone.discard(taken[0].trial)
         return taken
 
     def took(self, seconds: float, jobs: int) -> None:

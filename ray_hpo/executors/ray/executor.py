@@ -169,8 +169,7 @@ class RayExecutor:
 
     def _hand_out(self) -> None:
         while self._crew.idle and self._backlog:
-            alone = self._backlog.alone
-            self._run(self._crew.idle.pop(), self._backlog.take(self.slots), alone)
+            self._run(self._crew.idle.pop(), self._backlog.take(self.slots))
         while self._succession and self._backlog and not self._backlog.alone:
             worker = self._succession.take()
             if worker.leaves:
@@ -180,15 +179,16 @@ class RayExecutor:
             worker.offer(job)
             self._running[job.trial] = worker
 
-    def _run(self, worker: WorkerHandle, jobs: list[Job], alone: bool = False) -> None:
+    def _run(self, worker: WorkerHandle, jobs: list[Job]) -> None:
         worker.run(jobs, self._window, self.now())
         self._running.update((job.trial, worker) for job in jobs)
         self._answers[worker.answer] = worker
-        if not alone:
-            self._begun(worker)
+        self._begun(worker)
 
     def _begun(self, worker: WorkerHandle) -> None:
         """It has turned to a job, or to its next milestone."""
+        if worker.jobs[0].trial in self._backlog.suspects:
+            return
         foreseen = self._arrivals if self._goes_ahead else self._succession
         foreseen.begun(worker, self._window)
 
@@ -235,12 +235,13 @@ class RayExecutor:
         return messages if self._packing is None else self._pack(self._packing, messages)
 
     def _lost(self, worker: WorkerHandle, lost: WorkerLost) -> list[Message]:
-        """Of several jobs nobody knows which one ended the worker, if one did: each is run again, alone. So is one that
-        was in line, since it may have begun."""
+        """Of several jobs nobody knows which one ended the worker, if one did: each is run again, alone, whenever it is
+        run. So is one that was in line, since it may have begun."""
         jobs, avoided = worker.jobs, self._sizing.avoided
         for job in worker.all_jobs:
             del self._running[job.trial]
-        self._backlog.give_back(worker.all_jobs[len(jobs) :], alone=True)
+        self._backlog.suspect(worker.all_jobs)
+        self._backlog.give_back(worker.all_jobs[len(jobs) :])
         self._forget(worker)
         for job in jobs[:1]:
             self._sizing.losses.add(worker.node, job.trial, time.monotonic())
@@ -248,7 +249,7 @@ class RayExecutor:
         self._crew.resize(len(self._backlog))
         notices = [_avoids(node, jobs[0].trial) for node in self._sizing.avoided - avoided if jobs]
         if len(jobs) > 1:
-            self._backlog.give_back(jobs, alone=True)
+            self._backlog.give_back(jobs)
             return [*notices]
         where = node_name(worker.node)
         return [*notices, *(Crashed(job.trial, lost.cause, f"{lost}; on node {where}") for job in jobs)]
