@@ -35,7 +35,7 @@ from ray_hpo.journal.schema import FILE
 from ray_hpo.keeping import Keeping, keeping
 from ray_hpo.place import Place
 from ray_hpo.progress import Outlook, Progress, Silence, View, make_progress
-from ray_hpo.rehearsal import begin_rehearsal
+from ray_hpo.rehearsal import Rehearsal
 from ray_hpo.results import Result
 from ray_hpo.screen import Screen
 from ray_hpo.spec import Spec
@@ -198,9 +198,11 @@ def _run(
         )
     # With one worker at a time every suggestion shall know all results, however long that takes.
     ahead = spec.algo.searcher.learns and executor.slots != 1  # none: nodes are still to come
-    foresight = Foresight(strategy, experiment.records, lambda: executor.slots) if ahead else None
-    if foresight is not None:
-        begin_rehearsal(spec.algo, strategy.problem)
+    foresight = None
+    if ahead:
+        rehearsal = Rehearsal(spec.algo, strategy.problem)
+        workers, expected = lambda: executor.slots, lambda: rehearsal.seconds
+        foresight = Foresight(strategy, experiment.records, workers, expected)
     controller = Controller(
         experiment,
         strategy,

@@ -38,12 +38,20 @@ class Foresight:
 
     strategy: the controller's.  records: all that it was told, in order; the list grows with it.
     workers: how many there are.
+    expected: seconds that a suggestion will take once there are results, about; 0 as long as nobody knows.
     """
 
-    def __init__(self, strategy: Strategy, records: Sequence[Record], workers: Callable[[], int] = lambda: 1) -> None:
+    def __init__(
+        self,
+        strategy: Strategy,
+        records: Sequence[Record],
+        workers: Callable[[], int] = lambda: 1,
+        expected: Callable[[], float] = float,
+    ) -> None:
         self._strategy = strategy
         self._records = records
         self._workers = workers
+        self._expected = expected
         self._thinker: _Thinker | None = None
         self._asked_at: float | None = None  # since when a worker waits
         self._slow = 0
@@ -74,11 +82,13 @@ class Foresight:
     def suggest(self, until: float) -> Mapping[str, Any] | None:
         """The configuration of a new trial that runs to `until`; None if it is to be asked for again, soon."""
         now = time.monotonic()
+        if self._thinker is None and self._expected() > SLOW_SECONDS:
+            self._begin(until)
         if self._thinker is None:
             config = self._strategy.suggestion(until)
             self._slow += time.monotonic() - now > SLOW_SECONDS
             if self._slow == SLOW_TIMES:
-                self._thinker = _Thinker(self._strategy, self._records, until)
+                self._begin(until)
             return config
         self._asked_at = now if self._asked_at is None else self._asked_at
         workers, patience = self._workers(), PATIENCE * self._seconds / max(1, self._jobs)
@@ -90,6 +100,9 @@ class Foresight:
             return None
         self._asked_at = None
         return proposal.config
+
+    def _begin(self, until: float) -> None:
+        self._thinker = _Thinker(self._strategy, self._records, until)
 
     def close(self) -> None:
         if self._thinker is not None:

@@ -13,20 +13,18 @@ from strategies.strategy import Problem, Strategy
 
 @dataclass(frozen=True)
 class Proposal:
-    """A configuration for suggestion `number`, of a trial that runs to `until`, made of the first `known` records.
-
-    start: how its trial is expected to begin; None where the scheduler would not start one now.
-    """
+    """A configuration for suggestion `number`, of a trial that runs to `until`, made of the first `known` records."""
 
     number: int
     until: float
     known: int
     config: Mapping[str, Any]
-    start: Start | None
 
 
 class Proposals:
-    """A strategy that is told the records, and then supposes that all proposals but the last run.
+    """A strategy that is told the records, with a searcher that supposes that all proposals but the last run.
+
+    Only the searcher does: which bracket a trial belongs to, say, is decided when it begins.
 
     records: what became true, in order; the list grows.  ready: what is proposed for the next trials.
     """
@@ -37,7 +35,7 @@ class Proposals:
         self._problem = problem
         self._records = records
         self._known = 0
-        self._supposed = 0  # so many of `ready`, from the first on, run as far as the strategy knows
+        self._supposed = 0  # so many of `ready`, from the first on, run as far as the searcher knows
         self._strategy = Strategy(algo, problem)
 
     @property
@@ -52,8 +50,6 @@ class Proposals:
     @property
     def can_propose(self) -> bool:
         """Whether there may be one more trial, after those that are proposed."""
-        if self.ready and self._supposed < len(self.ready) and self.ready[-1].start is None:
-            return False
         begun = self._strategy.history.proposed + len(self.ready) - self._supposed
         limit = self._strategy.table.num_trials
         return begun >= len(self._problem.points) and (limit is None or begun < limit)
@@ -66,9 +62,10 @@ class Proposals:
             self._known += 1
             if not isinstance(record, Start):
                 self._strategy.apply(record)
-            elif self._supposed and not _alike(record, self.ready[0].start):
+            elif self._supposed and not _is_of(record, self.ready[0]):
                 self.forget()
             elif self._supposed:
+                self._strategy.table.apply(record)  # the searcher knows it already
                 del self.ready[0]
                 self._supposed -= 1
             else:
@@ -90,32 +87,19 @@ class Proposals:
     def propose(self, asked: float | None, otherwise: float) -> None:
         """Make one more.
 
-        asked: to where its trial runs; None: to where the scheduler would send it, `otherwise` if it starts none now.
+        asked: to where its trial runs; None: to where the scheduler would send one now, `otherwise` if it starts none.
         """
-        if self._supposed < len(self.ready):
-            start = self.ready[-1].start
-            assert start is not None
-            self._strategy.apply(start)
-            self._supposed += 1
         strategy = self._strategy
-        action = strategy.algo.next(strategy.table, strategy.problem.fidelity)
+        if self._supposed < len(self.ready):
+            last = self.ready[-1]
+            strategy.history.start(self._problem.space.encode(last.config), last.until)
+            self._supposed += 1
+        action = strategy.algo.next(strategy.table, self._problem.fidelity)
         new = action if isinstance(action, New) and action.parent is None else None
         until = asked if asked is not None else otherwise if new is None else new.until
-        config = strategy.suggestion(until)
-        start = None
-        if new is not None and new.until == until:
-            start = Start(len(strategy.table.trials), config, until, new.bracket)
-        self.ready.append(Proposal(strategy.history.proposed, until, self._known, config, start))
+        self.ready.append(Proposal(strategy.history.proposed, until, self._known, strategy.suggestion(until)))
 
 
-def _alike(real: Start, supposed: Start | None) -> bool:
-    """Whether a strategy that was told `supposed` is as one that was told `real`."""
-    return (
-        supposed is not None
-        and real.replaces is None
-        and real.parent is None
-        and (
-            (real.trial, real.until, real.bracket, real.config)
-            == (supposed.trial, supposed.until, supposed.bracket, supposed.config)
-        )
-    )
+def _is_of(start: Start, proposal: Proposal) -> bool:
+    """Whether a searcher that supposed `proposal` knows of this trial."""
+    return start.parent is None and (start.until, start.config) == (proposal.until, proposal.config)

@@ -15,6 +15,7 @@ from strategies.actions import Limit, Reached, Record, Start
 from strategies.history import Array
 from strategies.registry import SEARCHERS
 from strategies.schedulers.asha import Asha
+from strategies.schedulers.base import Scheduler
 from strategies.schedulers.fifo import Fifo
 from strategies.schedulers.rungs import Fidelity
 from strategies.searchers.base import Context, Searcher
@@ -24,6 +25,7 @@ from strategies.strategy import Problem, Strategy
 import ray_hpo
 from ray_hpo import foresight as module
 from ray_hpo.foresight import SLOW_TIMES, Foresight
+from ray_hpo.rehearsal import Rehearsal
 from tests.strategies.world import mixed_space
 
 THREAD = "foresight"
@@ -42,17 +44,39 @@ class Counting(Searcher):
         return context.space.encode({"x": results, "n": context.number})
 
 
+@dataclass(frozen=True)
+class Busy(Searcher):
+    """Works for a while."""
+
+    name: ClassVar[str] = "busy"
+    seconds: ClassVar[float] = 0.01
+
+    def suggest(self, context: Context) -> Array:
+        began = time.thread_time()
+        while time.thread_time() - began < self.seconds:
+            pass
+        return context.space.sample(context.rng(), 1)[0]
+
+
+@dataclass(frozen=True)
+class Broken(Searcher):
+    name: ClassVar[str] = "broken"
+
+    def suggest(self, context: Context) -> Array:
+        raise ValueError("broken")
+
+
 SPACE = as_space({"x": ray_hpo.randint(0, 1000), "n": ray_hpo.randint(0, 1000)})
 
 
 class Driver:
     """The part of a controller that matters here."""
 
-    def __init__(self, seconds: float = 0.005, workers: int = 1) -> None:
+    def __init__(self, seconds: float = 0.005, workers: int = 1, expected: float = 0.0) -> None:
         self.strategy = Strategy(Fifo(searcher=Counting(seconds)), Problem(SPACE, Fidelity.of(9), seed=1))
         self.records: list[Record] = []
         self.tell(Limit(None))
-        self.foresight = Foresight(self.strategy, self.records, lambda: workers)
+        self.foresight = Foresight(self.strategy, self.records, lambda: workers, lambda: expected)
 
     def tell(self, record: Record) -> None:
         self.strategy.apply(record)
@@ -106,6 +130,24 @@ def test_quick_suggestions_need_no_thread(monkeypatch: pytest.MonkeyPatch) -> No
         assert driver.ask() is not None
     assert not thinking()
     driver.foresight.close()
+
+
+def test_those_that_will_be_slow_come_from_a_thread_at_once() -> None:
+    driver = Driver(seconds=0.0, expected=1.0)
+    assert [driver.start().config["n"] for _ in range(5)] == list(range(5))
+    assert thinking()
+    driver.foresight.close()
+
+
+def test_a_rehearsal_tells_how_long_a_suggestion_takes() -> None:
+    def seconds(algo: Scheduler) -> float:
+        rehearsal = Rehearsal(algo, Problem(SPACE, Fidelity.of(9), seed=1))
+        rehearsal.thread.join()
+        return rehearsal.seconds
+
+    busy = seconds(Asha(searcher=Busy()))
+    assert busy >= Busy.seconds
+    assert seconds(Asha(searcher=Broken())) == 0.0  # that will be told where somebody hears it
 
 
 def test_slow_ones_come_from_a_thread_in_their_order(driver: Driver) -> None:

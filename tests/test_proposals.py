@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from strategies.actions import Continue, Limit, Reached, Record, Start
+from strategies.actions import Continue, Limit, Reached, Record, Resume, Start
 from strategies.registry import resolve_algo
 from strategies.schedulers.rungs import Fidelity
 from strategies.strategy import Problem, Strategy
+from strategies.trials import Status
 
 from ray_hpo.proposals import Proposals
 from tests.strategies.world import hash01, mixed_space
@@ -33,10 +34,10 @@ class Run:
         self.strategy.apply(record)
         self.records.append(record)
 
-    def fill(self, length: int) -> None:
+    def fill(self, length: int, otherwise: float = 9.0) -> None:
         self.proposals.hear()
         while len(self.proposals.ready) < length and self.proposals.can_propose:
-            self.proposals.propose(None, 9.0)
+            self.proposals.propose(None, otherwise)
 
     def start(self, take: bool = True) -> bool:
         """Let a free worker do what the strategy says, with the first proposal as the suggestion."""
@@ -88,6 +89,32 @@ def test_as_long_as_they_are_taken_nothing_is_rebuilt(monkeypatch: pytest.Monkey
             run.finish(running.pop(int(hash01(step, 1) * 3)))
     run.fill(4)
     assert not run.proposals.ready, "the limit holds"
+
+
+def test_to_which_bracket_a_trial_belongs_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That is decided when it begins, by what runs then."""
+    run, running, brackets = Run("mobster"), [], set()
+
+    def rebuilt(*_: object) -> Strategy:
+        raise AssertionError("rebuilt")
+
+    monkeypatch.setattr(Strategy, "rebuild", rebuilt)
+    while run.strategy.history.proposed < LIMIT:
+        run.fill(4, otherwise=1.0)
+        first = run.proposals.ready[0].config
+        action = run.strategy.next(lambda until, first=first: first)
+        assert isinstance(action, (Start, Resume))
+        run.tell(action)
+        running.append(action.trial)
+        if isinstance(action, Start):
+            brackets.add(action.bracket)
+        if len(running) > 3:
+            trial = running.pop(int(hash01(len(run.records)) * 3))
+            run.tell(Reached(trial, run.strategy.table.trials[trial].until, hash01(trial)))
+            run.tell(run.strategy.verdict(trial))
+            if run.strategy.table.trials[trial].status is Status.RUNNING:
+                running.append(trial)
+    assert brackets == {0, 1}
 
 
 def test_what_turns_out_otherwise_is_forgotten() -> None:
