@@ -2,14 +2,16 @@
 
     python -m benchmarks.growth [--quick] [--json FILE] [--algos random,asha] [--ray-workers 200]
 
-Each size is a process of its own, with a journal on the disk. --ray-workers adds a run on a real Ray with so many live
-workers of 0.01 CPU, or as many as there is memory for.
+Each size is a process of its own, with a journal on the disk; of small ones several, of which the medians are shown.
+Then how fast a simulation without a journal is. --ray-workers adds a run on a real Ray with so many live workers of
+0.01 CPU, or as many as there is memory for.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,6 +23,7 @@ import ray_hpo
 from benchmarks.overhead.workload import Watch, all_up, line_up, peak_mb
 
 SIZES, QUICK = (1_000, 10_000, 100_000), (1_000, 10_000)
+RUNS = {1_000: 5, 10_000: 3}  # of a size; of others one
 MANY_WORKERS = 10_000
 WORKER_MB = 90  # of memory that a worker takes, about
 
@@ -100,6 +103,15 @@ def _resume(folder: Path, spec: Any) -> None:
         journal.close()
 
 
+def _rate(algo: str, trials: int) -> float:
+    """Trials a second of a simulation, which has no journal."""
+    benchmark = Quadratic()
+    seconds = _seconds(
+        lambda: ray_hpo.simulate(benchmark, algo=algo, metric="loss", max_budget=27, num_trials=trials, workers=100)
+    )
+    return trials / seconds
+
+
 def on_ray(workers: int, trials: int) -> dict[str, float]:
     """Trials a second with so many live workers."""
     import ray
@@ -158,9 +170,18 @@ def main() -> None:
         sizes = [(trials, 100) for trials in (QUICK if args.quick else SIZES)]
         for trials, workers in [*sizes, (20_000, MANY_WORKERS)]:
             command = [sys.executable, "-m", "benchmarks.growth", "--only", algo, str(trials), str(workers)]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            found.append({"algo": algo, "trials": trials, "workers": workers, **json.loads(done.stdout)})
+            runs = [
+                json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+                for _ in range(RUNS.get(trials, 1))
+            ]
+            medians = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+            found.append({"algo": algo, "trials": trials, "workers": workers, **medians})
             print(", ".join(f"{key} {_text(value)}" for key, value in found[-1].items()), flush=True)
+        first, last = (found[-len(sizes) - 1 : -1][i]["controller_ms_per_trial"] for i in (0, -1))
+        print(f"{algo}: CPU per trial at {sizes[-1][0]:,} trials {last / first:.2f} times that at {sizes[0][0]:,}")
+        rates = [_rate(algo, 10_000) for _ in range(3)]
+        found.append({"algo": algo, "trials": 10_000, "simulated_per_s": statistics.median(rates)})
+        print(", ".join(f"{key} {_text(value)}" for key, value in found[-1].items()), flush=True)
     if args.ray_workers:
         fit = min(args.ray_workers, int(0.7 * _available_mb() / WORKER_MB))
         found.append(on_ray(fit, 2_000))

@@ -19,6 +19,7 @@ from typing import Any
 from strategies.plan import planned_budget
 from strategies.strategy import Strategy
 
+from ray_hpo import collecting
 from ray_hpo.budget import Budget
 from ray_hpo.command.command import Command
 from ray_hpo.controller import Controller
@@ -223,7 +224,7 @@ def _run(
     if isinstance(executor, Elastic):
         executor.follow(controller.work)
     try:
-        with _signals(controller):
+        with _signals(controller), collecting.rarely():
             controller.run()
     finally:
         storage.on_lost = _ended  # it outlives the controller, which holds all that is known of all trials

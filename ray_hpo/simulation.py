@@ -16,6 +16,7 @@ from strategies.schedulers.rungs import Fidelity
 from strategies.searchers.base import Searcher
 from strategies.strategy import Problem, Strategy
 
+from ray_hpo import collecting
 from ray_hpo.budget import Budget
 from ray_hpo.controller import Controller
 from ray_hpo.errors import InvalidInput
@@ -78,7 +79,8 @@ def simulate(
     strategy = Strategy.rebuild(chosen, problem, experiment.records)
     budget = Budget(time_limit, total_budget)
     controller = Controller(experiment, strategy, executor, journal, budget=budget, nest=space.nest)
-    controller.run()
+    with collecting.rarely():
+        controller.run()
     return experiment
 
 

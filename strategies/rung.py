@@ -4,12 +4,40 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from sortedcontainers import SortedList  # type: ignore[import-untyped]  # it has no types
 
 from strategies.ranking import Standings, total_violation
 
 Entry = tuple[float, int]  # a value, or another number to minimise, and a trial
+
+
+class Sorted:
+    """Entries in their order, sorted when they are asked for: many rungs are never asked."""
+
+    def __init__(self) -> None:
+        self._sorted = SortedList()  # into a list of 100,000 it takes 20 times as long to insert
+        self._new: list[Any] = []
+
+    def add(self, entry: Any) -> None:
+        self._new.append(entry)
+
+    def remove(self, entry: Any) -> None:
+        if self._new and self._new[-1] == entry:
+            self._new.pop()
+        else:
+            self.entries.remove(entry)
+
+    @property
+    def entries(self) -> Any:
+        """Ascending."""
+        if len(self._new) == 1:
+            self._sorted.add(self._new.pop())
+        elif self._new:
+            self._sorted.update(self._new)
+            self._new.clear()
+        return self._sorted
 
 
 class Rung:
@@ -25,23 +53,23 @@ class Rung:
     def __init__(self) -> None:
         self.entered = 0
         self.values: dict[int, float] = {}
-        self._means = SortedList()
+        self._means = Sorted()
         self.ended: dict[int, None] = {}
         self.paused: set[int] = set()
         self.finite = 0
-        self._ranking = SortedList()  # into a list of 100,000 it takes 20 times as long to insert
-        self._here = SortedList()
+        self._ranking = Sorted()
+        self._here = Sorted()
 
     @property
     def ranking(self) -> Sequence[Entry]:
         """All results, best first; ties go to the earlier trial, failures (inf) come last."""
-        ranking: Sequence[Entry] = self._ranking
+        ranking: Sequence[Entry] = self._ranking.entries
         return ranking
 
     @property
     def here(self) -> Sequence[Entry]:
         """The part of the ranking that is neither failed, nor stopped, nor sent on from here."""
-        here: Sequence[Entry] = self._here
+        here: Sequence[Entry] = self._here.entries
         return here
 
     def add(
@@ -57,7 +85,7 @@ class Rung:
     @property
     def means(self) -> Sequence[float]:
         """Of each trial with a number here, the mean of its values up to here; ascending."""
-        means: Sequence[float] = self._means
+        means: Sequence[float] = self._means.entries
         return means
 
     def add_mean(self, mean: float) -> None:
@@ -71,7 +99,7 @@ class Rung:
 
     def rank(self, trial: int) -> int:
         """The 1-based rank of a trial."""
-        return int(self._ranking.bisect_left((self.values[trial], trial))) + 1
+        return int(self._ranking.entries.bisect_left((self.values[trial], trial))) + 1
 
     def least_rank(self, trial: int) -> int:
         """The best rank that the trial can still have when more results have arrived."""

@@ -95,7 +95,7 @@ def milestones(folder: Path, slots: int, count: int) -> dict[str, float]:
         if left:
             running[actor.epoch.remote()] = actor
             left -= 1
-    return waited(waits)
+    return waited("milestone", waits)
 
 
 def first_result(since: float) -> dict[str, float]:

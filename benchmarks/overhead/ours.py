@@ -64,20 +64,31 @@ def results(folder: Path, slots: int, count: int) -> dict[str, float]:
 
 
 def milestones(folder: Path, slots: int, count: int) -> dict[str, float]:
-    """How long a report at a milestone takes, where each is one: until the verdict is there."""
+    """How long a report at a milestone takes, where each is one: until the verdict is there.
+
+    milestone: under a stopping rule, which lets all go on.  verdict: where each has to be asked for.
+    """
 
     def train(config: dict[str, Any]) -> None:
-        line_up(folder, slots)
+        line_up(together, slots)
         waits: list[float] = []
         for epoch in range(1, count + 1):
             time.sleep(EPOCH_SECONDS)
             before = time.perf_counter()
-            ray_hpo.report({"loss": config["x"] / epoch, "waits": waits if epoch == count else []})
+            ray_hpo.report({"loss": 1 / epoch, "waits": waits if epoch == count else []})
             waits.append(time.perf_counter() - before)
 
-    algo = ray_hpo.MedianStopping(interval=1, min_trials=slots)  # that many others there never are: none is stopped
-    result = _run(folder, train, slots, num_trials=slots, algo=algo, max_budget=count)
-    return waited([wait for trial in result.trials for wait in trial.metrics["waits"]])
+    found: dict[str, float] = {}
+    algos = {
+        "milestone": ray_hpo.MedianStopping(interval=1, min_trials=1),  # none is worse than the others
+        "verdict": ray_hpo.PBT(interval=1, quantile_fraction=0.0),  # none is replaced
+    }
+    for name, algo in algos.items():
+        together = folder / name
+        together.mkdir()
+        result = _run(together, train, slots, num_trials=slots, algo=algo, max_budget=count)
+        found |= waited(name, [wait for trial in result.trials for wait in trial.metrics["waits"]])
+    return found
 
 
 def first_result(since: float) -> dict[str, float]:

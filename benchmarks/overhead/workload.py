@@ -54,12 +54,12 @@ def _share(reports: list[dict[str, Any]], slots: int, since: float, until: float
     return trained / (slots * (until - since))
 
 
-def waited(seconds: list[float]) -> dict[str, float]:
-    """Of waits at milestones, the median and what 95 of 100 take at most."""
+def waited(name: str, seconds: list[float]) -> dict[str, float]:
+    """Of waits, the median and what 95 of 100 take at most."""
     ordered = sorted(seconds)
     return {
-        "milestone_ms": 1e3 * ordered[len(ordered) // 2],
-        "milestone_p95_ms": 1e3 * ordered[19 * len(ordered) // 20],
+        f"{name}_ms": 1e3 * ordered[len(ordered) // 2],
+        f"{name}_p95_ms": 1e3 * ordered[19 * len(ordered) // 20],
     }
 
 

@@ -125,7 +125,7 @@ def test_a_verdict_does_not_look_at_all_trials() -> None:
         strategy.table.apply(Start(trial, {}, 1.0))
         strategy.table.apply(Reached(trial, 1.0, noisy(trial, {}, 1.0) or math.inf))
     rung = strategy.table.rung(0, 1.0)
-    rung._means, strategy.table.trials = Counting(rung.means), Counting(strategy.table.trials)  # type: ignore[assignment]  # it only reads
+    rung._means._sorted, strategy.table.trials = Counting(rung.means), Counting(strategy.table.trials)
     trial = next(t for t, value in rung.values.items() if math.isfinite(value))
     strategy.verdict(trial)
     assert 0 < reads < 50
