@@ -32,10 +32,11 @@ class Sorted:
     @property
     def entries(self) -> Any:
         """Ascending."""
-        if len(self._new) == 1:
-            self._sorted.add(self._new.pop())
-        elif self._new:
-            self._sorted.update(self._new)
+        if self._new:
+            if len(self._new) == 1:
+                self._sorted.add(self._new[0])
+            else:
+                self._sorted.update(self._new)
             self._new.clear()
         return self._sorted
 

@@ -20,6 +20,7 @@ from ray_hpo import report
 from ray_hpo.budget import Budget
 from ray_hpo.controller import Controller
 from ray_hpo.executors.ray.arrivals import Arrivals
+from ray_hpo.executors.ray.executor import RayExecutor
 from ray_hpo.executors.ray.succession import Succession
 from ray_hpo.executors.ray.worker_handle import WorkerHandle
 from ray_hpo.executors.simulated import SimulatedExecutor
@@ -230,6 +231,20 @@ def test_a_line_forms_only_where_a_verdict_was_given() -> None:
     succession.add(worker)
     succession.look()
     assert len(succession) == 0
+
+
+@pytest.mark.parametrize("where", ["nowhere", "in line"])
+def test_a_trial_that_was_killed_meanwhile_takes_none_with_it(worker: Any, where: str) -> None:
+    """Its verdict is not to reach the trial in front of it."""
+    executor = RayExecutor.__new__(RayExecutor)
+    executor._succession = Succession(math.inf)
+    worker.run([a_job(0)], WINDOW, 1.0)
+    worker.offer(a_job(1))
+    executor._running = {0: worker, 1: worker} if where == "in line" else {0: worker}
+    executor.go_ahead(1, BELOW_ONE)
+    assert "go_ahead" not in worker.actor.calls
+    executor.go_ahead(0, BELOW_ONE)
+    assert "go_ahead" in worker.actor.calls
 
 
 # ---- in the controller ----

@@ -84,15 +84,16 @@ class Asha(_Asynchronous):
 
     def _kept(self, table: TrialTable, fidelity: Fidelity, milestone: float) -> int:
         """How many of the results of a rung are good enough to go on."""
-        arrived = len(table.rung(0, milestone).ranking)
+        arrived = len(table.rung(0, milestone).values)
         return arrived // self.eta if arrived >= self._least(table, fidelity, milestone) else 0
 
     def _promotion(self, table: TrialTable, fidelity: Fidelity) -> Resume | None:
         ladder = self.rungs(fidelity)
         for milestone in reversed(ladder[: self._highest(table, fidelity)]):
             rung = table.rung(0, milestone)
-            here, kept = rung.here, self._kept(table, fidelity, milestone)
-            if kept and here and here[0] <= rung.ranking[kept - 1]:  # its rank is `kept` at most
+            kept = self._kept(table, fidelity, milestone)
+            here = rung.here if kept else ()
+            if here and here[0] <= rung.ranking[kept - 1]:  # its rank is `kept` at most
                 best = here[0][1]
                 return Resume(best, self._above(fidelity, milestone), self._standing(table, fidelity, best))
         return None
@@ -111,13 +112,13 @@ class Asha(_Asynchronous):
 
     def _place(self, table: TrialTable, trial: int) -> str:
         row = table.trials[trial]
-        arrived = len(table.rung(row.bracket, row.until).ranking)
+        arrived = len(table.rung(row.bracket, row.until).values)
         return f"rung {fidelity_text(row.until)}: ranked {table.rank(trial)} of {arrived} so far"
 
     def _standing(self, table: TrialTable, fidelity: Fidelity, trial: int) -> str:
         milestone = table.trials[trial].until
         least = self._least(table, fidelity, milestone)
-        if len(table.rung(0, milestone).ranking) < least:
+        if len(table.rung(0, milestone).values) < least:
             return f"{self._place(table, trial)}, from {least} on the top {least // self.eta} continue"
         return f"{self._place(table, trial)}, top {self._kept(table, fidelity, milestone)} continue"
 
@@ -145,7 +146,7 @@ class AshaStopping(_Asynchronous):
         if unfit:
             return unfit
         row = table.trials[trial]
-        arrived = len(table.rung(row.bracket, row.until).ranking)
+        arrived = len(table.rung(row.bracket, row.until).values)
         rank, keep = table.rank(trial), self._keep(arrived)
         reason = f"rung {fidelity_text(row.until)}: ranked {rank} of {arrived} so far, top {keep} continue"
         return Stop(trial, reason) if rank > keep else Continue(trial, self._above(fidelity, row.until), reason)

@@ -111,9 +111,10 @@ class RayExecutor:
         return [self._arrivals.take().jobs[0].trial for _ in range(len(self._arrivals.due))]
 
     def go_ahead(self, trial: int, go_ahead: GoAhead) -> None:
-        worker = self._running[trial]
-        worker.go_ahead(go_ahead)
-        self._succession.add(worker)  # now it leaves only if it most probably is to
+        worker = self._running.get(trial)
+        if worker is not None and worker.jobs and worker.jobs[0].trial == trial:  # else it was killed in this tick
+            worker.go_ahead(go_ahead)
+            self._succession.add(worker)  # now it leaves only if it most probably is to
 
     def proceed(self, trial: int, until: float) -> None:
         worker = self._running[trial]
