@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.chaos.waiting import wait_until
 from ray_hpo.messages import AtMilestone, Checkpoint, Ended, Job, Message, Notice, Saved
+from ray_hpo.reports import Reports
 from ray_hpo.storage import CheckpointStore, Pickled
 from ray_hpo.worker.runner import TrialRunner
 from ray_hpo.worker.saving import SMALL, Saving, copied
@@ -118,6 +119,23 @@ def test_at_its_milestone_the_checkpoint_is_there(tmp_path: Path, until: float) 
     assert isinstance(messages[-1], AtMilestone) and messages[-1].saved
     for checkpoint in checkpoints:
         assert CheckpointStore(tmp_path).load(checkpoint.path) == {"epoch": checkpoint.step}
+
+
+@pytest.mark.parametrize("size", [10, 2 * SMALL])
+def test_a_report_is_told_before_its_checkpoint(tmp_path: Path, size: int) -> None:
+    """Else a death between the two would cost a result: the trial goes on beyond it."""
+
+    def train(config: dict[str, Any]) -> None:
+        for _ in range(9):
+            report({"loss": 1.0}, checkpoint={"weights": b"0" * size})
+
+    told = 0.0
+    for message in messages_of(tmp_path, train, 3.0):
+        if isinstance(message, Reports):
+            told = message.step
+        elif isinstance(message, Saved):
+            assert message.checkpoint.step <= told
+    assert told == 3.0
 
 
 def test_a_milestone_between_two_checkpoints_comes_after_the_first(tmp_path: Path) -> None:

@@ -199,13 +199,12 @@ class Session:
         else:
             self._saving.put(functools.partial(self._save, self.step, copy))
 
-    def _save_and_leave(self, checkpoint: CheckpointLike, step: float, plain: dict[str, Any]) -> None:
+    def _save_and_leave(self, checkpoint: CheckpointLike, step: float) -> None:
         """At a milestone: if a job waits for the worker, leave it, and save meanwhile."""
         copy = self._copied(checkpoint)
         if copy is None or not self._make_way():
             self.save(checkpoint if copy is None else copy)
             return
-        self.outbox.report(step, plain)
         self.depart(functools.partial(self._at_milestone, step), functools.partial(self._save, step, copy))
         raise TrialReleased
 
@@ -240,15 +239,15 @@ class Session:
             self._leaves = self._leaves or self._asked_to_leave()
         went_on = step >= self.until and not last and self._go_on(plain.get(self.setting.metric))
         at_milestone = step >= self.until
-        if checkpoint is not None:
-            if at_milestone and not last:
-                self._save_and_leave(checkpoint, step, plain)
-            else:
-                self._save_meanwhile(checkpoint)
-        self.outbox.report(step, plain)
+        self.outbox.report(step, plain)  # before its checkpoint, beyond which it would not be trained again
         if went_on:
             self.outbox.put(AtMilestone(self.job.trial, went_on=self.until))
             self._bell.ring_out()
+        if checkpoint is not None:
+            if at_milestone and not last:
+                self._save_and_leave(checkpoint, step)
+            else:
+                self._save_meanwhile(checkpoint)
         if self.setting.measures_gpu:
             self._measure_gpu()
         if self._saved_step == step and not at_milestone:
