@@ -161,8 +161,12 @@ class _Thinker:
         self._thread.join()
 
     def _run(self, algo: Scheduler, problem: Problem) -> None:
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has no types
+
         try:
-            self._think(Proposals(algo, problem, self._records))
+            # The matrices are small: a second thread takes a core from the workers, and from the controller.
+            with threadpool_limits(1, user_api="blas"):
+                self._think(Proposals(algo, problem, self._records))
         except BaseException as error:
             self._error = error
 

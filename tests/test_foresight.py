@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from threadpoolctl import threadpool_info  # type: ignore[import-untyped]  # it has no types
 
 from strategies.actions import Limit, Reached, Record, Start
 from strategies.history import Array
@@ -148,6 +149,26 @@ def test_a_rehearsal_tells_how_long_a_suggestion_takes() -> None:
     busy = seconds(Asha(searcher=Busy()))
     assert busy >= Busy.seconds
     assert seconds(Asha(searcher=Broken())) == 0.0  # that will be told where somebody hears it
+
+
+def test_the_thread_leaves_the_other_cores_alone() -> None:
+    def threads() -> set[int]:
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+    @dataclass(frozen=True)
+    class Looking(Counting):
+        def suggest(self, context: Context) -> Array:
+            seen.append((threading.current_thread().name, threads()))
+            return super().suggest(context)
+
+    seen: list[tuple[str, set[int]]] = []
+    before = threads()
+    strategy = Strategy(Fifo(searcher=Looking()), Problem(SPACE, Fidelity.of(9), seed=1))
+    foresight = Foresight(strategy, [], expected=lambda: 1.0)
+    until(lambda: foresight.suggest(9.0) is not None)
+    foresight.close()
+    assert (THREAD, {1}) in seen
+    assert threads() == before
 
 
 def test_slow_ones_come_from_a_thread_in_their_order(driver: Driver) -> None:
