@@ -18,7 +18,7 @@ from ray_hpo.experiment import Experiment
 from ray_hpo.journal.journal import Event, Journal
 from ray_hpo.journal.reader import read_experiment, read_reports
 from ray_hpo.messages import AtMilestone, Crashed, Job, Message
-from tests.test_controller import SPACE, Bumpy, Cut, CutJournal, Smooth, rows
+from tests.test_controller import SPACE, Bumpy, Cut, CutJournal, Smooth, cuts, rows
 
 TRIALS, AHEAD, WORKERS, BUDGET = 23, 5, 3, 9
 
@@ -99,15 +99,12 @@ def test_cut_at_every_commit_it_ends_alike(tmp_path: Path) -> None:
     expected = outcome(whole)
     assert len(read_experiment(whole, Experiment("loss", "min", BUDGET)).trials) == TRIALS
     assert journal.commits > 10
-    for at in range(1, journal.commits + 1):
-        for after in (False, True):
-            folder = tmp_path / f"{at}-{after}"
-            folder.mkdir()
-            with pytest.raises(Cut):
-                drive(folder, CutJournal(folder, at, after))
-            if at < journal.commits or not after:
-                drive(folder, Journal(folder))
-            assert outcome(folder) == expected, f"cut at commit {at}, {'after' if after else 'before'} it"
+    for at, after, folder in cuts(tmp_path, journal.commits):
+        with pytest.raises(Cut):
+            drive(folder, CutJournal(folder, at, after))
+        if at < journal.commits or not after:
+            drive(folder, Journal(folder))
+        assert outcome(folder) == expected, f"cut at commit {at}, {'after' if after else 'before'} it"
 
 
 def test_only_the_time_on_a_worker_counts(tmp_path: Path) -> None:

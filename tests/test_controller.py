@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from types import MappingProxyType
@@ -71,6 +71,15 @@ class CutJournal(Journal):
             raise Cut
 
 
+def cuts(tmp_path: Path, commits: int) -> Iterator[tuple[int, bool, Path]]:
+    """Each commit, before and after it, with a folder to die in there."""
+    for at in range(1, commits + 1):
+        for after in (False, True):
+            folder = tmp_path / f"{at}-{after}"
+            folder.mkdir()
+            yield at, after, folder
+
+
 def drive(
     folder: Path,
     algo_name: str,
@@ -131,17 +140,12 @@ def test_cut_at_every_commit_and_resumed_it_is_the_same_run(
     drive(whole_folder, algo, journal, num_trials=num_trials, **goals)
     whole = rows(whole_folder)
     assert journal.commits > 20
-    for at in range(1, journal.commits + 1):
-        for after in (False, True):
-            folder = tmp_path / f"{at}-{after}"
-            folder.mkdir()
-            with pytest.raises(Cut):
-                drive(folder, algo, CutJournal(folder, at, after), num_trials=num_trials, **goals)
-            if at == journal.commits and after:
-                assert rows(folder) == whole  # it died when all was done
-                continue
+    for at, after, folder in cuts(tmp_path, journal.commits):
+        with pytest.raises(Cut):
+            drive(folder, algo, CutJournal(folder, at, after), num_trials=num_trials, **goals)
+        if at < journal.commits or not after:  # else it died when all was done
             drive(folder, algo, Journal(folder), num_trials=num_trials, **goals)
-            assert rows(folder) == whole, f"cut at commit {at}, {'after' if after else 'before'} it"
+        assert rows(folder) == whole, f"cut at commit {at}, {'after' if after else 'before'} it"
 
 
 def test_resumed_states_equal_the_live_ones(tmp_path: Path) -> None:

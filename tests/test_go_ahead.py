@@ -36,7 +36,7 @@ from ray_hpo.reports import Reports
 from ray_hpo.resources import Request
 from ray_hpo.worker.runner import TrialRunner
 from ray_hpo.worker.session import Setting
-from tests.test_controller import SPACE, Bumpy, Cut, CutJournal, rows
+from tests.test_controller import SPACE, Bumpy, Cut, CutJournal, cuts, rows
 from tests.test_succession import WINDOW, Actor, Clock, job as a_job, receive, trials, worker as worker
 
 LONG = 3600.0  # of windows that end because all is over
@@ -376,18 +376,15 @@ def test_cut_at_every_commit_nothing_is_lost(tmp_path: Path) -> None:
     journal = CutJournal(whole, at=0, after=False)
     session(whole, journal, "asha_stopping")
     assert journal.commits > 20
-    for at in range(1, journal.commits + 1):
-        for after in (False, True):
-            folder = tmp_path / f"{at}-{after}"
-            folder.mkdir()
-            with pytest.raises(Cut):
-                session(folder, CutJournal(folder, at, after), "asha_stopping")
-            known = rows(folder)
-            if at < journal.commits or not after:
-                session(folder, Journal(folder), "asha_stopping")
-            events, reports = rows(folder)
-            assert events[: len(known[0])] == known[0] and all(row in reports for row in known[1])
-            experiment = read_experiment(folder, Experiment("loss", "min", 9))
-            assert is_sound(experiment) and len(experiment.trials) == TRIALS
-            steps = [(trial, step) for trial, step, *_ in read_reports(folder)]
-            assert len(steps) == len(set(steps))
+    for at, after, folder in cuts(tmp_path, journal.commits):
+        with pytest.raises(Cut):
+            session(folder, CutJournal(folder, at, after), "asha_stopping")
+        known = rows(folder)
+        if at < journal.commits or not after:
+            session(folder, Journal(folder), "asha_stopping")
+        events, reports = rows(folder)
+        assert events[: len(known[0])] == known[0] and all(row in reports for row in known[1])
+        experiment = read_experiment(folder, Experiment("loss", "min", 9))
+        assert is_sound(experiment) and len(experiment.trials) == TRIALS
+        steps = [(trial, step) for trial, step, *_ in read_reports(folder)]
+        assert len(steps) == len(set(steps))
