@@ -102,7 +102,7 @@ class Foresight:
         return proposal.config
 
     def _begin(self, until: float) -> None:
-        self._thinker = _Thinker(self._strategy, self._records, until)
+        self._thinker = _Thinker(self._strategy, self._records, until, self._expected())
 
     def close(self) -> None:
         if self._thinker is not None:
@@ -116,8 +116,8 @@ class _Thinker:
     takes: how long a suggestion takes, in seconds, about.  length: how many to have ready.
     """
 
-    def __init__(self, strategy: Strategy, records: Sequence[Record], until: float) -> None:
-        self.takes = 0.0
+    def __init__(self, strategy: Strategy, records: Sequence[Record], until: float, takes: float) -> None:
+        self.takes = takes
         self.length = 1
         self._records = records
         self._number, self._until = -1, until  # of the trial that was asked for last
@@ -192,7 +192,7 @@ class _Thinker:
                 proposals.hear()
             if misfit and proposals.ready:
                 proposals.forget()
-            elif len(proposals.ready) == 1 and proposals.is_old and (waiting or began >= rested):
+            elif self.length == 1 == len(proposals.ready) and proposals.is_old and (waiting or began >= rested):
                 proposals.drop_last()
             if has_room():
                 asked = self._until if waiting and not proposals.ready else None

@@ -140,6 +140,14 @@ def test_those_that_will_be_slow_come_from_a_thread_at_once() -> None:
     driver.foresight.close()
 
 
+def test_where_they_will_be_slow_there_is_a_queue_from_the_first_one_on() -> None:
+    driver = Driver(seconds=0.0, workers=4, expected=0.05)
+    driver.foresight.job_took(0.05)
+    driver.start()
+    until(lambda: driver.foresight.ready == 4)
+    driver.foresight.close()
+
+
 def test_a_rehearsal_tells_how_long_a_suggestion_takes() -> None:
     def seconds(algo: Scheduler) -> float:
         rehearsal = Rehearsal(algo, Problem(SPACE, Fidelity.of(9), seed=1))

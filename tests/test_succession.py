@@ -151,6 +151,19 @@ def test_a_line_is_for_jobs_that_are_known_to_be_short(worker: Any, clock: Clock
     assert wanted_after(succession, clock, worker, 1.0) is None
 
 
+def test_the_first_job_of_a_worker_says_little(clock: Clock) -> None:
+    """It imports, and compiles. As long as there is no other one the shortest counts; later it does not."""
+    succession = Succession(math.inf, now=clock)
+    workers: list[Any] = [WorkerHandle(Actor(), Request({"CPU": 1.0})) for _ in range(4)]
+    for worker, seconds in zip(workers, (0.3, 0.15, 0.1), strict=False):
+        succession.heard(worker, 1.0, [Ended(0)], seconds)
+    assert wanted_after(succession, clock, workers[0], 1.0) == pytest.approx(0.1 * 0.6)
+    for _ in range(2):
+        succession.heard(workers[0], 1.0, [Ended(1)], 0.12)
+    succession.heard(workers[3], 1.0, [Ended(2)], 0.9)
+    assert wanted_after(succession, clock, workers[3], 1.0) == pytest.approx(0.12 * 0.6)
+
+
 def test_there_is_none_where_trials_are_not_to_leave_or_cannot(worker: Any, clock: Clock) -> None:
     never, no_longer = Succession(0, now=clock), Succession(math.inf, now=clock)
     for succession in (never, no_longer):

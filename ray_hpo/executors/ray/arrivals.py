@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from weakref import WeakSet
 
 from ray_hpo.executors.ray.worker_handle import WorkerHandle
 from ray_hpo.messages import Crashed, Message, is_last, went_on
@@ -30,7 +31,9 @@ class Arrivals:
         self._looked = now()
         self._expected: dict[WorkerHandle, float] = {}  # from when on they are due
         self._since: dict[WorkerHandle, float] = {}  # when they turned to their jobs
+        self._warm: WeakSet[WorkerHandle] = WeakSet()  # those that have done a job: the first one imports, and compiles
         self._pace = math.inf  # seconds that one unit of fidelity takes, about
+        self._settled = False  # whether that is known of warm ones
 
     def look(self) -> None:
         """See who is due now."""
@@ -59,9 +62,9 @@ class Arrivals:
         """Its answer. units: of its job.  seconds: since it turned to it, unless it has turned to another one."""
         since = self._since.get(worker, self._now())
         if messages and is_last(messages[-1]) and not isinstance(messages[-1], Crashed):
-            self._took(seconds, units)
+            self._took(worker, seconds, units)
         elif any(map(went_on, messages)):
-            self._took(self._now() - since, units)
+            self._took(worker, self._now() - since, units)
         self.forget(worker)
 
     def take(self) -> WorkerHandle:
@@ -80,6 +83,11 @@ class Arrivals:
         for workers in (self.due, self._expected, self._since):
             workers.clear()
 
-    def _took(self, seconds: float, units: float) -> None:
+    def _took(self, worker: WorkerHandle, seconds: float, units: float) -> None:
         each = seconds / max(units, 1e-9)  # one that has ended by itself before has nothing left to do
-        self._pace = each if math.isinf(self._pace) else self._pace + WEIGHT * (each - self._pace)
+        if worker in self._warm:
+            self._pace = self._pace + WEIGHT * (each - self._pace) if self._settled else each
+            self._settled = True
+        else:
+            self._warm.add(worker)
+            self._pace = self._pace if self._settled else min(self._pace, each)
