@@ -59,7 +59,7 @@ def test_a_sweep_that_is_alone_has_no_limit_and_two_share(store: dict[bytes, byt
 
 def test_a_sweep_that_died_is_forgotten_when_its_lease_is_over(store: dict[bytes, bytes]) -> None:
     clock = Clock()
-    first, dead = Neighbours(1.0, clock), Neighbours(1.0, Clock())
+    first, dead = Neighbours(1.0, clock=clock), Neighbours(1.0, clock=Clock())
     allowed(dead)
     assert allowed(first) == 4
     clock.now = LEASE_SECONDS - 1
@@ -69,9 +69,20 @@ def test_a_sweep_that_died_is_forgotten_when_its_lease_is_over(store: dict[bytes
     assert len(store) == 1, "and what it left is removed"
 
 
+def test_one_whose_driver_is_known_to_be_gone_is_forgotten_at_once(
+    store: dict[bytes, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = Neighbours(1.0, "01000000"), Neighbours(1.0, "02000000")
+    allowed(second)
+    assert allowed(first) == 4
+    monkeypatch.setattr("ray_hpo.executors.ray.claims.ended_jobs", lambda: frozenset({"02000000", "03000000"}))
+    assert allowed(first) is None
+    assert len(store) == 1, "and what it left is removed"
+
+
 def test_one_that_is_only_slow_is_back_when_it_writes_again(store: dict[bytes, bytes]) -> None:
     clock = Clock()
-    first, slow = Neighbours(1.0, clock), Neighbours(1.0, Clock())
+    first, slow = Neighbours(1.0, clock=clock), Neighbours(1.0, clock=Clock())
     allowed(slow)
     allowed(first)
     clock.now = LEASE_SECONDS + 1
@@ -95,10 +106,10 @@ def test_a_store_that_fails_leaves_everyone_what_it_has(
 
 def test_a_newcomer_does_not_catch_up_on_the_past(store: dict[bytes, bytes]) -> None:
     clock = Clock()
-    first = Neighbours(1.0, clock)
+    first = Neighbours(1.0, clock=clock)
     allowed(first, workers=8)
     clock.now = 1000.0
     allowed(first, workers=8)
-    allowed(Neighbours(1.0, clock))
+    allowed(Neighbours(1.0, clock=clock))
     served = [json.loads(text)["served"] for text in store.values()]
     assert served == [8000.0, 8000.0]

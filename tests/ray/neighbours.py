@@ -18,7 +18,7 @@ TRIAL_SECONDS = 0.1
 
 
 def main(folder: Path, name: str, priority: float) -> None:
-    executor.RESIZE_SECONDS, claims.LEASE_SECONDS = 0.5, 4.0
+    executor.RESIZE_SECONDS, claims.LEASE_SECONDS = 0.5, 3600.0  # Ray tells of drivers that are gone
     log = folder / f"{name}.log"
 
     def train(config: dict[str, Any]) -> dict[str, float]:

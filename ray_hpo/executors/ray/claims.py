@@ -1,7 +1,7 @@
 """How sweeps on one cluster learn of each other: claims in the cluster's own key-value store, with leases.
 
-There is no process that could die or hang: each sweep writes its claim and reads the others'. One that stops writing,
-however it ended, is forgotten after LEASE_SECONDS.
+There is no process that could die or hang: each sweep writes its claim and reads the others'. The claim of a driver that
+Ray knows to be gone is void; a sweep that stops writing, for whatever reason, is forgotten after LEASE_SECONDS.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 
 from ray.experimental import internal_kv
 
+from ray_hpo.executors.ray.cluster import ended_jobs
 from ray_hpo.executors.ray.shares import Claim, allowance, shares
 from ray_hpo.resources import Request
 
@@ -26,10 +27,12 @@ _PREFIX = b"sweep:"
 class Neighbours:
     """A sweep among the others of its cluster. Ray must be initialised.
 
+    job: Ray's name for its driver.
     clock: seconds that only go forward, of this process: those of others are not compared with it.
     """
 
-    def __init__(self, priority: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, priority: float, job: str = "", clock: Callable[[], float] = time.monotonic) -> None:
+        self._job = job
         self._mine = Claim(uuid.uuid4().hex, priority, 0, {})
         self._rivals: list[Claim] = []
         self._clock = clock
@@ -76,25 +79,26 @@ class Neighbours:
 
     def _publish(self) -> None:
         self._beats += 1
-        body = {**dataclasses.asdict(self._mine), "beats": self._beats}
+        body = {**dataclasses.asdict(self._mine), "beats": self._beats, "job": self._job}
         internal_kv._internal_kv_put(_PREFIX + self._mine.id.encode(), json.dumps(body).encode(), namespace=_NAMESPACE)
 
     def _others(self) -> list[Claim]:
         """The claims of other sweeps that are not void; those that are, are removed."""
         claims, now = [], self._clock()
-        for key in internal_kv._internal_kv_list(_PREFIX, namespace=_NAMESPACE):
+        mine = _PREFIX + self._mine.id.encode()
+        keys = [key for key in internal_kv._internal_kv_list(_PREFIX, namespace=_NAMESPACE) if key != mine]
+        ended = ended_jobs() if keys else frozenset()
+        for key in keys:
             text = internal_kv._internal_kv_get(key, namespace=_NAMESPACE)
             if not text:  # it has just closed
                 continue
             body = json.loads(text)
-            beats, claim = body.pop("beats"), Claim(**body)
-            if claim.id == self._mine.id:
-                continue
+            beats, job, claim = body.pop("beats"), body.pop("job", ""), Claim(**body)
             known, since = self._seen.get(claim.id, (None, now))
             if beats != known:
                 since = now
             self._seen[claim.id] = beats, since
-            if now - since < LEASE_SECONDS:
+            if now - since < LEASE_SECONDS and job not in ended:
                 claims.append(claim)
             else:
                 internal_kv._internal_kv_del(key, namespace=_NAMESPACE)

@@ -101,6 +101,22 @@ def draining() -> frozenset[str]:
     return frozenset()
 
 
+def job_id() -> str:
+    """Ray's name for this driver."""
+    number: str = ray.get_runtime_context().get_job_id()
+    return number
+
+
+def ended_jobs() -> frozenset[str]:
+    """Ray's names for the drivers that are gone."""
+    with contextlib.suppress(Exception):  # not a public part of Ray
+        from ray._private.state import state
+
+        jobs: list[dict[str, Any]] = state.job_table()  # type: ignore[no-untyped-call]  # Ray's
+        return frozenset(job["JobID"] for job in jobs if job["IsDead"])
+    return frozenset()
+
+
 def slots(request: Request, most: int | None = None) -> int:
     """How many trials at a time the cluster holds, and could hold with all nodes that its autoscaler may add."""
     nodes = alive_nodes()

@@ -12,7 +12,7 @@ from ray_hpo.errors import RayHpoError
 from ray_hpo.executors.ray.autoscaler import addable, says_never
 from ray_hpo.executors.ray.bad_nodes import Losses
 from ray_hpo.executors.ray.claims import Neighbours
-from ray_hpo.executors.ray.cluster import alive_nodes, node_texts
+from ray_hpo.executors.ray.cluster import alive_nodes, job_id, node_texts
 from ray_hpo.executors.ray.fit import Node, capacity
 from ray_hpo.executors.ray.pool_size import Pool, change
 from ray_hpo.resources import Request
@@ -30,7 +30,7 @@ class Sizing:
     def __init__(self, request: Request, most: int | None, priority: float = 1.0) -> None:
         self.request = request
         self._most = most
-        self._neighbours = Neighbours(priority)
+        self._neighbours = Neighbours(priority, job_id())
         self.losses = Losses()
         self.avoided: frozenset[str] = frozenset()  # ids of nodes on which no more workers are to start
         self._work: Callable[[int], int] | None = None
