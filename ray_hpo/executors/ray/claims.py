@@ -1,7 +1,7 @@
 """How sweeps on one cluster learn of each other: claims in the cluster's own key-value store, with leases.
 
-There is no process that could die or hang: each sweep writes its claim and reads the others'. The claim of a driver that
-Ray knows to be gone is void; a sweep that stops writing, for whatever reason, is forgotten after LEASE_SECONDS.
+There is no process that could die or hang: each sweep writes its claim and reads the others'. That of a driver that Ray
+knows to be gone is void; a sweep that stops writing, for whatever reason, is forgotten after LEASE_SECONDS.
 """
 
 from __future__ import annotations
