@@ -39,7 +39,7 @@ class Worker:
         any, is released."""
         jobs, window = pickle.loads(order)
         self._runner.start(jobs)
-        return self.more(window)
+        return self._answer(window)
 
     @ray.method(concurrency_group=LINE)
     def offer(self, offer: bytes) -> None:
@@ -51,13 +51,17 @@ class Worker:
         """The present trial's verdict at its milestone, `known` being (go-ahead, turn): see `TrialRunner.go_ahead`."""
         self._runner.go_ahead(*pickle.loads(known))
 
-    def proceed(self, until: float, window: float) -> bytes:
-        """Let the trial at its milestone train on."""
+    def proceed(self, order: bytes) -> bytes:
+        """Let the trial at its milestone train on, `order` being (until, window)."""
+        until, window = pickle.loads(order)
         self._runner.proceed(until)
-        return self.more(window)
+        return self._answer(window)
 
-    def more(self, window: float) -> bytes:
+    def more(self, window: bytes) -> bytes:
         """What comes next of the running trial."""
+        return self._answer(pickle.loads(window))
+
+    def _answer(self, window: float) -> bytes:
         try:
             batch = self._runner.next_batch(window)
         except StuckTrial:

@@ -103,23 +103,23 @@ class WorkerHandle:
         self._next_turn()
         self.jobs, self.since, self._holds = jobs, now, True
         self.units = _units(jobs[0]) if len(jobs) == 1 else math.inf
-        self.answer = self.actor.run.remote(pickle.dumps((jobs, window), pickle.HIGHEST_PROTOCOL))
+        self.answer = self.actor.run.remote(_bytes((jobs, window)))
 
     def offer(self, job: Job) -> None:
         """Have `job` begin once the one that trains now is over, or at its milestone with a checkpoint. If it gets
         there too late, it begins when the driver hears of that; it is given back without a checkpoint, after a crash,
         and where the other one goes on, or may."""
         self.following = job
-        self.actor.offer.remote(pickle.dumps((job, self._turn), pickle.HIGHEST_PROTOCOL))
+        self.actor.offer.remote(_bytes((job, self._turn)))
 
     def go_ahead(self, known: GoAhead) -> None:
         """The verdict at the next milestone of the one that trains now."""
         self._stays = True
-        self.actor.go_ahead.remote(pickle.dumps((known, self._turn), pickle.HIGHEST_PROTOCOL))
+        self.actor.go_ahead.remote(_bytes((known, self._turn)))
 
     def proceed(self, until: float, window: float) -> None:
         self._goes_on(until)
-        self.answer = self.actor.proceed.remote(until, window)
+        self.answer = self.actor.proceed.remote(_bytes((until, window)))
 
     def _next_turn(self) -> None:
         self._turn += 1
@@ -190,7 +190,7 @@ class WorkerHandle:
         waits = last is not None and is_last(last)
         if self.following is not None and (waits or went_on):
             given_back, self.following = [self.following], None
-        self.answer = self.actor.more.remote(window) if self.jobs and not waits else None
+        self.answer = self.actor.more.remote(_bytes(window)) if self.jobs and not waits else None
         return Answer(messages, begun[: len(begun) - len(self.jobs)], given_back, seconds)
 
     def _made_way_late(self, last: Message) -> bool:
@@ -204,7 +204,7 @@ class WorkerHandle:
         if begun:
             self._next_turn()
             self.jobs, self.since, self.units = [following], now, _units(following)
-            self.answer = self.actor.more.remote(window)
+            self.answer = self.actor.more.remote(_bytes(window))
         else:
             self.run([following], window, now)
         last = messages[-1]
@@ -239,6 +239,11 @@ class WorkerHandle:
     def _id(self) -> str:
         actor_id: str = self.actor._actor_id.hex()
         return actor_id
+
+
+def _bytes(order: Any) -> bytes:
+    """What Ray passes on as it is: see `Worker`."""
+    return pickle.dumps(order, pickle.HIGHEST_PROTOCOL)
 
 
 def _units(job: Job) -> float:
