@@ -22,9 +22,18 @@ def choose_name(name: str | None, trainable_name: str) -> str:
     """
     if name is None:
         return f"{trainable_name}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:4]}"
-    if not isinstance(name, str) or name in ("", ".", "..") or "/" in name or "\0" in name:
+    if not isinstance(name, str) or name in ("", ".", "..") or "/" in name or "\0" in name or not _is_unicode(name):
         raise InvalidInput(f"name must be a plain folder name; got name={name!r}")
     return name
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it has no half of a pair of surrogates, which no file system takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def make_place(storage: str | os.PathLike[str], name: str) -> Place:
@@ -43,7 +52,7 @@ def make_place(storage: str | os.PathLike[str], name: str) -> Place:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except OSError as error:
+    except (OSError, UnicodeEncodeError) as error:
         raise InvalidInput(f"storage={os.fspath(storage)!r} cannot be written: {error}") from error
     return Place(folder)
 

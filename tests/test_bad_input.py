@@ -162,6 +162,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "executor": ({"executor": "dask"}, "executor must be 'ray' or 'inline'; got executor='dask'"),
     "fidelity as a number": ({"fidelity": 3}, "fidelity must be the name of a reported metric; got fidelity=3"),
     "name with a slash": ({"name": "a/b"}, "name must be a plain folder name; got name='a/b'"),
+    "name that is no text": ({"name": "a\ud800"}, r"name must be a plain folder name; got name='a\ud800'"),
     "trainable that is no function": ({"trainable": "train.py"}, "trainable must be a function, a class or a Command"),
     "trainable without arguments": ({"trainable": lambda: 1}, "takes no argument: it is called with config"),
     "trainable class without step": ({"trainable": NoStep}, "trainable class NoStep lacks step"),
@@ -199,6 +200,11 @@ def test_a_mistake_in_the_space(mistake: str, tmp_path: Path) -> None:
         start(tmp_path / "runs", space=make())
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_storage_that_no_file_system_can_name(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"storage='.*' cannot be written: .*surrogates not allowed"):
+        start(tmp_path / "a\ud800")
 
 
 def test_a_storage_that_cannot_be_written(tmp_path: Path) -> None:
