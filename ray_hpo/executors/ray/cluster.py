@@ -24,6 +24,15 @@ from ray_hpo.trainable_ref import short_name
 # Where Ray keeps the address of the cluster that was last started on this machine (see ray.init's documentation).
 REMEMBERED = Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp", "ray", "ray_current_cluster")
 
+# Of a Ray that is started here, where the user has not said otherwise.
+STARTED = {
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # spares every user a warning about the future
+    # In about half of all starts a node looks for its object store just before that listens, and by default again
+    # after a second, up to ten times.
+    "RAY_raylet_client_connect_timeout_milliseconds": "50",
+    "RAY_raylet_client_num_connect_attempts": "200",
+}
+
 
 def connect() -> None:
     """Join the cluster that RAY_ADDRESS names or that was started on this machine, or start Ray here; quietly.
@@ -42,7 +51,8 @@ def connect() -> None:
             raise InvalidInput(f"RAY_ADDRESS={asked}: no Ray cluster answers there; start it, or unset RAY_ADDRESS")
     elif REMEMBERED.is_file() and not _answers(REMEMBERED.read_text().strip()):
         address = "local"
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # spares every user a warning about the future
+    for name, value in STARTED.items():
+        os.environ.setdefault(name, value)
     with ThreadPoolExecutor(1, "import") as beside:  # starting Ray is mostly waiting
         beside.submit(_import_early)
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
