@@ -353,6 +353,7 @@ def _executor(executor: str, trainable: Any) -> MakeExecutor:
             tuple(further),
             max_budget=axis.max_budget,
             resumable=spec.resumable,
+            copied=spec.algo.copies,
             remote=None if place.uri is None else str(place.uri.told_endpoint()),
             measures_gpu=spec.request.auto_gpu,
         )
@@ -378,6 +379,7 @@ def _executor(executor: str, trainable: Any) -> MakeExecutor:
             ahead,
             most_in_line,
             spec.algo.goes_ahead,
+            spec.algo.pauses,
             spec.priority,
         )
 

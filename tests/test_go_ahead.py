@@ -41,7 +41,7 @@ from tests.test_succession import WINDOW, Actor, Clock, job as a_job, receive, t
 
 LONG = 3600.0  # of windows that end because all is over
 BELOW_ONE = GoAhead(until=4.0, low=-math.inf, high=1.0)
-TRIALS = 40
+TRIALS, POPULATION = 40, 8
 REPORTS = [Reports(0, [(1.0, 0.0, {"loss": 0.5})])]
 
 # ---- in the trial ----
@@ -60,8 +60,8 @@ def saving(config: dict[str, Any]) -> None:
 def runner_of(tmp_path: Path) -> Iterator[Callable[..., TrialRunner]]:
     made: list[TrialRunner] = []
 
-    def make(trainable: Any, asked_to_leave: Callable[[], str] = str, max_budget: float = math.inf) -> TrialRunner:
-        made.append(TrialRunner(trainable, Setting(tmp_path, "loss", max_budget=max_budget), asked_to_leave))
+    def make(trainable: Any, asked_to_leave: Callable[[], str] = str, **setting: Any) -> TrialRunner:
+        made.append(TrialRunner(trainable, Setting(tmp_path, "loss", **setting), asked_to_leave))
         return made[-1]
 
     yield make
@@ -89,6 +89,24 @@ def test_with_a_good_value_a_trial_goes_on_at_once_and_says_so(runner_of: Any) -
     assert last == AtMilestone(0, saved=True)
     runner.proceed(6.0)
     assert said(runner)[-1] == AtMilestone(0, saved=True)
+
+
+@pytest.mark.parametrize("every", [1, 2, 3])
+def test_where_others_begin_from_it_a_trial_has_saved_before_it_says_so(runner_of: Any, every: int) -> None:
+    """What is there of up to the milestone, whether it saved there or before."""
+
+    def train(config: dict[str, Any]) -> None:
+        for epoch in range(1, 10):
+            report({"loss": 0.5}, checkpoint=None if epoch % every else {"epoch": epoch})
+
+    runner = runner_of(train, copied=True)
+    runner.go_ahead(GoAhead(8.0, -math.inf, 1.0), turn=1)
+    runner.start([job(0, until=4.0)])
+    messages = said(runner)
+    before = messages[: messages.index(AtMilestone(0, went_on=8.0))]
+    saved = [message.checkpoint.step for message in before if isinstance(message, Saved)]
+    assert saved[-1] == {1: 4.0, 2: 4.0, 3: 3.0}[every]
+    assert [message.step for message in before if isinstance(message, Reports)][-1] == 4.0
 
 
 @pytest.mark.parametrize("value", [1.0, 2.0, math.nan, -math.inf, None])
@@ -237,7 +255,7 @@ def test_a_line_forms_only_where_a_verdict_was_given() -> None:
 def test_a_trial_that_was_killed_meanwhile_takes_none_with_it(worker: Any, where: str) -> None:
     """Its verdict is not to reach the trial in front of it."""
     executor = RayExecutor.__new__(RayExecutor)
-    executor._succession = Succession(math.inf)
+    executor._succession, executor._pauses = Succession(math.inf), False
     worker.run([a_job(0)], WINDOW, 1.0)
     worker.offer(a_job(1))
     executor._running = {0: worker, 1: worker} if where == "in line" else {0: worker}
@@ -245,6 +263,24 @@ def test_a_trial_that_was_killed_meanwhile_takes_none_with_it(worker: Any, where
     assert "go_ahead" not in worker.actor.calls
     executor.go_ahead(0, BELOW_ONE)
     assert "go_ahead" in worker.actor.calls
+
+
+@pytest.mark.parametrize("pauses", [True, False])
+def test_who_gets_a_line_where_some_have_a_verdict(pauses: bool) -> None:
+    """Where trials pause, those without one: these leave. Else those with one, which leave unless it lets them stay."""
+    executor = RayExecutor.__new__(RayExecutor)
+    executor._succession, executor._arrivals, executor._pauses = Succession(math.inf), Arrivals(), pauses
+    workers: list[Any] = [WorkerHandle(Actor(), Request({"CPU": 1.0})) for _ in range(2)]
+    executor._running = dict(enumerate(workers))
+    for trial, worker in enumerate(workers):
+        executor._arrivals.heard(worker, 1.0, [Ended(trial)], 0.001)
+        worker.run([a_job(trial)], WINDOW, 1.0)
+        executor._arrivals.begun(worker, WINDOW)
+    executor._arrivals.look()
+    assert sorted(executor.arrivals()) == [0, 1]
+    executor.go_ahead(1, BELOW_ONE)
+    executor._succession.look()
+    assert executor._succession.due == [workers[0] if pauses else workers[1]]
 
 
 # ---- in the controller ----
@@ -294,17 +330,18 @@ def session(
     folder: Path | None, journal: Journal, algo_name: str, budget: Budget = Budget(), mode: str = "min"
 ) -> tuple[Experiment, Impatient]:
     problem, algo = Problem(SPACE, Fidelity.of(9), seed=4), resolve_algo(algo_name)
+    trials, workers = (POPULATION, POPULATION) if algo.copies else (TRIALS, 3)
     experiment = Experiment("loss", mode, 9)
     happened: list[Any] = []
     if folder is not None:
         experiment = read_experiment(folder, experiment)
         happened = rows(folder)[0]
     if not experiment.records:
-        for kind, body in (("session", {}), ("limit", {"num_trials": TRIALS})):
+        for kind, body in (("session", {}), ("limit", {"num_trials": trials})):
             journal.event(Event(0.0, kind, None, body))
             experiment.apply(0.0, kind, None, body)
     strategy = Strategy.rebuild(algo, problem, experiment.records)
-    executor = Impatient(Bumpy(), 3, start=happened[-1][0] if happened else 0.0)
+    executor = Impatient(Bumpy(), workers, start=happened[-1][0] if happened else 0.0)
     try:
         Controller(experiment, strategy, executor, journal, budget=budget, nest=SPACE.nest, max_failures=1).run()
     finally:
@@ -320,11 +357,13 @@ def is_sound(experiment: Experiment) -> bool:
         reached = [record.fidelity for record in own if isinstance(record, Reached)]
         if [own[0].until, *milestones][: len(reached)] != reached:  # type: ignore[union-attr]  # a Start
             return False
+        if trial.parent is not None and trial.origin > experiment.trials[trial.parent].step:
+            return False
     return all(trial.state in ("completed", "stopped", "failed") for trial in experiment.trials)
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])
-@pytest.mark.parametrize("algo", ["asha_stopping", "median_stopping"])
+@pytest.mark.parametrize("algo", ["asha_stopping", "median_stopping", "pbt"])
 def test_what_trials_did_by_it_becomes_true(algo: str, mode: str) -> None:
     experiment, executor = session(None, Journal(None), algo, mode=mode)
     assert executor.used > 5
@@ -368,23 +407,24 @@ def test_no_more_is_granted_than_there_is(total: int) -> None:
     assert "total_budget" in experiment.closed
 
 
-def test_cut_at_every_commit_nothing_is_lost(tmp_path: Path) -> None:
+@pytest.mark.parametrize("algo", ["asha_stopping", "pbt"])
+def test_cut_at_every_commit_nothing_is_lost(algo: str, tmp_path: Path) -> None:
     """A driver that dies knows nothing of the verdicts that it gave: trials that used them are trained again from
     where the journal knows them."""
     whole = tmp_path / "whole"
     whole.mkdir()
     journal = CutJournal(whole, at=0, after=False)
-    session(whole, journal, "asha_stopping")
+    session(whole, journal, algo)
     assert journal.commits > 20
     for at, after, folder in cuts(tmp_path, journal.commits):
         with pytest.raises(Cut):
-            session(folder, CutJournal(folder, at, after), "asha_stopping")
+            session(folder, CutJournal(folder, at, after), algo)
         known = rows(folder)
         if at < journal.commits or not after:
-            session(folder, Journal(folder), "asha_stopping")
+            session(folder, Journal(folder), algo)
         events, reports = rows(folder)
         assert events[: len(known[0])] == known[0] and all(row in reports for row in known[1])
         experiment = read_experiment(folder, Experiment("loss", "min", 9))
-        assert is_sound(experiment) and len(experiment.trials) == TRIALS
+        assert is_sound(experiment) and experiment.proposed == (POPULATION if algo == "pbt" else TRIALS)
         steps = [(trial, step) for trial, step, *_ in read_reports(folder)]
         assert len(steps) == len(set(steps))

@@ -130,6 +130,7 @@ def _print(medians: dict[str, dict[str, Any]]) -> None:
         "results_per_s",
         "milestone_ms",
         "milestone_p95_ms",
+        "population_ms",
         "verdict_ms",
         "first_result_s",
         "return_s",

@@ -66,7 +66,8 @@ def results(folder: Path, slots: int, count: int) -> dict[str, float]:
 def milestones(folder: Path, slots: int, count: int) -> dict[str, float]:
     """How long a report at a milestone takes, where each is one: until the verdict is there.
 
-    milestone: under a stopping rule, which lets all go on.  verdict: where each has to be asked for.
+    milestone: under a stopping rule.  population: a checkpoint is saved at each one.  verdict: where each has to be
+    asked for. All let everybody go on.
     """
 
     def train(config: dict[str, Any]) -> None:
@@ -74,19 +75,21 @@ def milestones(folder: Path, slots: int, count: int) -> dict[str, float]:
         waits: list[float] = []
         for epoch in range(1, count + 1):
             time.sleep(EPOCH_SECONDS)
+            metrics = {"loss": 1 / epoch, "size": 1.0, "waits": waits if epoch == count else []}
             before = time.perf_counter()
-            ray_hpo.report({"loss": 1 / epoch, "waits": waits if epoch == count else []})
+            ray_hpo.report(metrics, checkpoint={"epoch": epoch} if name == "population" else None)
             waits.append(time.perf_counter() - before)
 
     found: dict[str, float] = {}
-    algos = {
-        "milestone": ray_hpo.MedianStopping(interval=1, min_trials=1),  # none is worse than the others
-        "verdict": ray_hpo.PBT(interval=1, quantile_fraction=0.0),  # none is replaced
+    sweeps: dict[str, dict[str, Any]] = {
+        "milestone": {"algo": ray_hpo.MedianStopping(interval=1, min_trials=1)},
+        "population": {"algo": ray_hpo.PBT(interval=1, quantile_fraction=0.0)},
+        "verdict": {"algo": ray_hpo.MedianStopping(interval=1, min_trials=slots), "metric": ["loss", "size"]},
     }
-    for name, algo in algos.items():
+    for name, sweep in sweeps.items():
         together = folder / name
         together.mkdir()
-        result = _run(together, train, slots, num_trials=slots, algo=algo, max_budget=count)
+        result = _run(together, train, slots, num_trials=slots, max_budget=count, **sweep)
         found |= waited(name, [wait for trial in result.trials for wait in trial.metrics["waits"]])
     return found
 

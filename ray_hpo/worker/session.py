@@ -199,6 +199,13 @@ class Session:
         else:
             self._saving.put(functools.partial(self._save, self.step, copy))
 
+    def _save_before_others(self, checkpoint: CheckpointLike | None) -> None:
+        """Once the milestone is told of, a copy of this trial may begin from what it has saved by then."""
+        if checkpoint is None:
+            self.settle()
+        else:
+            self.save(checkpoint)
+
     def _save_and_leave(self, checkpoint: CheckpointLike, step: float) -> None:
         """At a milestone: if a job waits for the worker, leave it, and save meanwhile."""
         copy = self._copied(checkpoint)
@@ -241,6 +248,9 @@ class Session:
         at_milestone = step >= self.until
         self.outbox.report(step, plain)  # before its checkpoint, beyond which it would not be trained again
         if went_on:
+            if self.setting.copied:
+                self._save_before_others(checkpoint)
+                checkpoint = None
             self.outbox.put(AtMilestone(self.job.trial, went_on=self.until))
             self._bell.ring_out()
         if checkpoint is not None:

@@ -17,6 +17,7 @@ class Setting:
     whole: budgets are whole numbers.  max_budget: that of a full training.
     metric, further: what must be a number wherever it is reported.
     resumable: a trial goes on where it paused, or is never paused; if not, each milestone is trained from nothing.
+    copied: others begin from the checkpoint of a trial's last milestone.
     measures_gpu: trials tell how much GPU memory they take.
     remote: the URI of the experiment, where its storage is no folder; `folder` is then the driver's alone.
     """
@@ -28,6 +29,7 @@ class Setting:
     further: tuple[str, ...] = ()
     max_budget: float = math.inf
     resumable: bool = True
+    copied: bool = False
     measures_gpu: bool = False
     remote: str | None = None
 

@@ -61,7 +61,7 @@ class Scheduler(ABC):
 
     def go_ahead(self, table: TrialTable, fidelity: Fidelity, trial: int) -> GoAhead | None:
         """Which values would let a trial that is on its way to its milestone train on from there; None: that is
-        better decided when it is there. Not with copies: theirs is what was saved when the milestone was told of."""
+        better decided when it is there."""
         return None
 
     def rungs(self, fidelity: Fidelity) -> tuple[float, ...]:

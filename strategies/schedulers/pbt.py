@@ -6,12 +6,12 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import islice, pairwise, takewhile
 from typing import Any, ClassVar
 
 import numpy as np
 
-from strategies.actions import Continue, Pause, Resume, Stop, Verdict, fidelity_text
+from strategies.actions import Continue, GoAhead, Pause, Resume, Stop, Verdict, fidelity_text
 from strategies.errors import InvalidInput
 from strategies.history import Array
 from strategies.rung import Rung
@@ -44,6 +44,7 @@ class PBT(Scheduler):
 
     name: ClassVar[str] = "pbt"
     copies: ClassVar[bool] = True
+    goes_ahead: ClassVar[bool] = True
 
     population_size: int = 20
     interval: float | None = None
@@ -97,29 +98,53 @@ class PBT(Scheduler):
         if ended:
             return ended
         rung = table.rung(0, row.until)
-        arrived, worst = len(rung.ranking), self._quantile(table, rung)
+        arrived = len(rung.ranking)
+        worst = self._quantile(table, arrived)
         ranked = f"{at}: ranked {table.rank(trial)} of {arrived} so far"
-        if table.rank(trial) > arrived - worst and any(True for _ in self._parents(table, fidelity, rung)):
+        if table.rank(trial) > arrived - worst and any(True for _ in self._parents(table, fidelity, rung, worst)):
             return Stop(trial, f"{ranked}, among the worst {worst}: a copy of a better one takes its place")
-        milestones = self.rungs(fidelity)
-        index = milestones.index(row.until)
-        if not table.exhausted or any(table.rung(0, milestone).paused for milestone in milestones[:index]):
+        if self._is_ahead(table, fidelity, row.until):
             return Pause(trial, f"{ranked}; others are further behind")
-        return Continue(trial, milestones[index + 1], ranked)
+        return Continue(trial, self._above(fidelity, row.until), ranked)
 
-    def _quantile(self, table: TrialTable, rung: Rung) -> int:
-        """How many of the results at a rung are the best, and how many the worst; 0 while there are too few.
+    def go_ahead(self, table: TrialTable, fidelity: Fidelity, trial: int) -> GoAhead | None:
+        """Not where it may have to wait for others, nor among too few: a population that trains in step would get
+        there before anybody is ranked."""
+        row = table.trials[trial]
+        if not table.plain or row.until >= fidelity.max_budget or self._is_ahead(table, fidelity, row.until):
+            return None
+        rung = table.rung(0, row.until)
+        others = rung.ranking
+        worst = self._quantile(table, len(others) + 1)
+        if self.quantile_fraction and not worst:
+            return None
+        below, why = math.inf, "none is replaced"
+        if any(True for _ in self._parents(table, fidelity, rung, worst)):
+            below, why = others[-worst][0], f"not among the worst {worst} of {len(others) + 1}"
+        reason = f"at {fidelity_text(row.until)}: {why}, as known shortly before"
+        return GoAhead(trial, self._above(fidelity, row.until), below, reason)
+
+    def _above(self, fidelity: Fidelity, milestone: float) -> float:
+        milestones = self.rungs(fidelity)
+        return milestones[bisect_right(milestones, milestone)]
+
+    def _is_ahead(self, table: TrialTable, fidelity: Fidelity, milestone: float) -> bool:
+        """Whether others wait for a worker to get to that milestone, or are to be started."""
+        behind = takewhile(lambda before: before < milestone, self.rungs(fidelity))
+        return not table.exhausted or any(table.rung(0, before).paused for before in behind)
+
+    def _quantile(self, table: TrialTable, arrived: int) -> int:
+        """How many of so many results at a rung are the best, and how many the worst; 0 while there are too few.
 
         Enough are 1 / quantile_fraction, or all that are alive.
         """
-        arrived = len(rung.ranking)
         if not self.quantile_fraction or arrived < min(math.ceil(1 / self.quantile_fraction), table.alive.get(0, 0)):
             return 0
         return min(max(1, math.floor(arrived * self.quantile_fraction + 1e-9)), arrived // 2)
 
-    def _parents(self, table: TrialTable, fidelity: Fidelity, rung: Rung) -> Iterator[int]:
-        """The best at a rung, in so far as they still train: best first."""
-        for _, trial in islice(rung.ranking, min(self._quantile(table, rung), rung.finite)):
+    def _parents(self, table: TrialTable, fidelity: Fidelity, rung: Rung, quantile: int) -> Iterator[int]:
+        """The best so many at a rung, in so far as they still train: best first."""
+        for _, trial in islice(rung.ranking, min(quantile, rung.finite)):
             row = table.trials[trial]
             if row.alive and row.reached < fidelity.max_budget:
                 yield trial
@@ -129,7 +154,8 @@ class PBT(Scheduler):
         rung = table.rung(0, milestone)
         if not rung.ended:
             return None
-        parents = islice(self._parents(table, fidelity, rung), MOST_PARENTS)
+        quantile = self._quantile(table, len(rung.ranking))
+        parents = islice(self._parents(table, fidelity, rung, quantile), MOST_PARENTS)
         parent = min(parents, key=lambda trial: table.trials[trial].children, default=None)
         if parent is None:
             return None

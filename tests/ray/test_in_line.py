@@ -16,6 +16,7 @@ from ray import cloudpickle
 
 import ray_hpo
 from ray_hpo import get_checkpoint, get_context, report, tune_run, uniform
+from ray_hpo.loop.go_aheads import GoAheads
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]  # Ray's
 
@@ -115,27 +116,53 @@ def test_a_rule_that_stops_most_has_one_for_those_whose_value_is_not_good_enough
     assert {trial.state for trial in result.trials} == {"completed", "stopped"}
 
 
-def test_a_large_population_has_one(sweep: Sweep) -> None:
-    """Copies begin where their parents were, and carry on what these had."""
+def remembering(config: dict[str, Any]) -> None:
+    """Keeps who trained each epoch. Some take longer than others."""
+    loaded = get_checkpoint()
+    assert isinstance(loaded, dict) or loaded is None
+    history = list((loaded or {"history": []})["history"])
+    while len(history) < EPOCHS:
+        time.sleep(0.01 * (1 + get_context().trial % 4))
+        history.append(get_context().trial)
+        report({"loss": config["x"] + 1 / len(history), "history": list(history)}, checkpoint={"history": history})
 
-    def train(config: dict[str, Any]) -> None:
-        loaded = get_checkpoint()
-        assert isinstance(loaded, dict) or loaded is None
-        history = list((loaded or {"history": []})["history"])
-        while len(history) < EPOCHS:
-            time.sleep(0.01)
-            history.append(get_context().trial)
-            report({"loss": config["x"] + 1 / len(history), "history": list(history)}, checkpoint={"history": history})
 
-    result = sweep(train, algo=ray_hpo.PBT(interval=1), num_trials=30)
-    assert in_line(result) > 0
+def check_copies_carry_on_what_their_parents_had(result: ray_hpo.Result) -> None:
     for trial in result.trials:
         history = trial.metrics["history"]
         assert len(history) == trial.step and history[-1] == trial.number
         if trial.parent is not None:
             assert trial.parent in history
+            parent = result.reports(trial.parent)
+            assert history[: int(trial.origin)] == list(parent[parent.step == trial.origin].history)[0]
     assert any(trial.parent is not None for trial in result.trials)
+    assert not result.experiment.notices
+
+
+def test_a_large_population_has_one(sweep: Sweep) -> None:
+    result = sweep(remembering, algo=ray_hpo.PBT(interval=1), num_trials=30)
+    assert in_line(result) > 0
+    check_copies_carry_on_what_their_parents_had(result)
     assert sum(trial.state == "completed" for trial in result.trials) == 30
+
+
+def test_a_population_that_fits_its_workers_goes_on_without_asking(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for those who are first at a milestone, or among the worst there. Who is copied has saved what it had."""
+    used: list[int] = []
+    real = GoAheads.used
+
+    def counted(self: GoAheads, trial: int) -> Any:
+        used.append(trial)
+        return real(self, trial)
+
+    monkeypatch.setattr(GoAheads, "used", counted)
+    result = sweep(remembering, algo=ray_hpo.PBT(interval=1), num_trials=4, max_concurrent=4)
+    assert len(used) > EPOCHS / 2
+    assert in_line(result) == 0
+    check_copies_carry_on_what_their_parents_had(result)
+    assert sum(trial.state == "completed" for trial in result.trials) == 4
 
 
 def test_a_small_population_has_none(sweep: Sweep) -> None:

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from strategies.actions import Continue, GoAhead, Reached, Record, Stop
+from strategies.actions import Continue, GoAhead, Pause, Reached, Record, Stop
 from strategies.domains import uniform
 from strategies.registry import SCHEDULERS
 from strategies.schedulers.asha import AshaStopping
 from strategies.schedulers.base import Scheduler
 from strategies.schedulers.median_stopping import MedianStopping
+from strategies.schedulers.pbt import PBT
 from strategies.schedulers.rungs import Fidelity
 from strategies.space_builder import as_space
 from strategies.strategy import Problem, Strategy
@@ -28,7 +29,11 @@ GOING_AHEAD: list[Scheduler] = [
     AshaStopping(eta=2),
     MedianStopping(min_trials=1),
     MedianStopping(interval=2, grace_period=3, min_trials=3),
+    PBT(interval=1),
+    PBT(interval=2, quantile_fraction=0.5),
+    PBT(interval=2, quantile_fraction=0.0),
 ]
+ALL_AT_ONCE: dict[str, Any] = {"num_trials": 12, "workers": 12}  # a population of which none pauses
 
 
 def check(algo: Scheduler, records: list[Record], objectives: int = 1) -> int:
@@ -61,13 +66,14 @@ def test_they_agree_with_the_verdicts(algo: Scheduler, seed: int) -> None:
         value = noisy(trial + seed, config, until)
         return value if value is None or not math.isfinite(value) else round(value, seed % 3)
 
-    assert check(algo, run(algo, SPACE, objective=objective, seed=seed)) > 10
+    size = ALL_AT_ONCE if algo.copies else {}
+    assert check(algo, run(algo, SPACE, objective=objective, seed=seed, **size)) > 10
 
 
 @pytest.mark.parametrize("name", sorted(SCHEDULERS))
 def test_only_schedulers_that_say_so_know_any(name: str) -> None:
     algo = SCHEDULERS[name]()
-    known = check(algo, run(algo, SPACE, num_trials=12, most=400))
+    known = check(algo, run(algo, SPACE, **ALL_AT_ONCE, most=400))
     assert (known > 0) == algo.goes_ahead
 
 
@@ -76,7 +82,7 @@ def test_nothing_is_known_where_results_are_not_one_number(algo: Scheduler) -> N
     def objective(trial: int, config: dict[str, Any], until: float) -> tuple[Any, ...]:
         return config["lr"], (config["lr"], 1 - config["lr"])
 
-    assert check(algo, run(algo, SPACE, objective=objective, objectives=2), objectives=2) == 0
+    assert check(algo, run(algo, SPACE, objective=objective, objectives=2, **ALL_AT_ONCE), objectives=2) == 0
 
 
 def test_asha_by_hand() -> None:
@@ -113,3 +119,35 @@ def test_median_by_hand() -> None:
     trace.reach(4, 2.0)
     known = trace.strategy.go_ahead(4)
     assert known is not None and known.below == math.inf  # its best so far, 2, is enough
+
+
+def test_pbt_by_hand() -> None:
+    """Milestones 3, 6, 9; five members, of which the worst is replaced as soon as four are there."""
+    trace = Trace(PBT(interval=3), num_trials=5)
+    for _ in range(4):
+        trace.next()
+    trace.reach(0, 1.0)  # one is still to be started: it pauses
+    assert trace.strategy.go_ahead(1) is None
+    trace.next()
+    trace.reach(1, 2.0)
+    assert trace.strategy.go_ahead(2) is None  # it would be the third
+    trace.reach(2, 3.0)
+    known = trace.strategy.go_ahead(3)
+    reason = "at 3: not among the worst 1 of 4, as known shortly before"
+    assert known == GoAhead(3, 6.0, 3.0, reason)
+    trace.reach(3, math.inf)
+    known = trace.strategy.go_ahead(4)
+    assert known is not None and known.below == math.inf  # that one is the worst
+
+
+def test_who_trains_ahead_of_others_is_not_told_to_go_on() -> None:
+    trace = Trace(PBT(interval=3, quantile_fraction=0.0), num_trials=2)
+    trace.next()
+    trace.reach(0, 1.0)
+    trace.next()  # the second
+    trace.next()  # nothing else is behind: the first goes on
+    assert trace.strategy.table.trials[0].until == 6.0
+    assert trace.strategy.go_ahead(0) == GoAhead(0, 9.0, math.inf, "at 6: none is replaced, as known shortly before")
+    trace.strategy.apply(Reached(1, 3.0, 1.0))
+    trace.strategy.apply(Pause(1))  # the budget was short
+    assert trace.strategy.go_ahead(0) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -40,6 +41,8 @@ class RayExecutor:
     most_in_line: so many trials may be promised a worker while another one has it, where that one is mostly paused at
     its milestone.
     goes_ahead: verdicts of short jobs are asked for ahead of time.
+    pauses: trials pause at milestones. Then those are soon to leave their workers that get no verdict ahead of time;
+    else those that do get one, which says from where on they stay.
 
     Raises:
         InvalidInput: no node can ever give `request`.
@@ -55,6 +58,7 @@ class RayExecutor:
         ahead: bool = False,
         most_in_line: float = 0,
         goes_ahead: bool = False,
+        pauses: bool = True,
         priority: float = 1.0,
     ) -> None:
         check_possible(request)
@@ -68,6 +72,7 @@ class RayExecutor:
         self._succession = Succession(most_in_line if reused and not ahead else 0)
         self._arrivals = Arrivals()
         self._goes_ahead = goes_ahead
+        self._pauses = pauses
         self._answers: dict[Any, WorkerHandle] = {}  # what is waited for
         always: dict[str, Any] = {"max_restarts": 0, "concurrency_groups": {LINE: 1}}
         actor_class = ray.remote(**always)(Worker)
@@ -108,13 +113,20 @@ class RayExecutor:
         return self._crew.room_for(gpu, len(self._backlog))
 
     def arrivals(self) -> Sequence[int]:
-        return [self._arrivals.take().jobs[0].trial for _ in range(len(self._arrivals.due))]
+        arrived = [self._arrivals.take() for _ in range(len(self._arrivals.due))]
+        if self._pauses:
+            for worker in arrived:
+                self._succession.add(worker)
+        return [worker.jobs[0].trial for worker in arrived]
 
     def go_ahead(self, trial: int, go_ahead: GoAhead) -> None:
         worker = self._running.get(trial)
         if worker is not None and worker.jobs and worker.jobs[0].trial == trial:  # else it was killed in this tick
             worker.go_ahead(go_ahead)
-            self._succession.add(worker)  # now it leaves only if it most probably is to
+            if self._pauses:
+                self._succession.forget(worker)
+            else:
+                self._succession.add(worker)  # now it leaves only if it most probably is to
 
     def proceed(self, trial: int, until: float) -> None:
         worker = self._running[trial]
@@ -148,7 +160,8 @@ class RayExecutor:
             self._look()
             return []
         waiting = list(self._answers)
-        ready, _ = ray.wait(waiting, num_returns=1, timeout=timeout, fetch_local=False)
+        whole = math.ceil(1e3 * timeout) / 1e3  # Ray rounds down to milliseconds: the last one would be spun away
+        ready, _ = ray.wait(waiting, num_returns=1, timeout=whole, fetch_local=False)
         if ready and len(waiting) > FEW:
             ready, _ = ray.wait(waiting, num_returns=len(waiting), timeout=0, fetch_local=False)
         messages: list[Message] = []
