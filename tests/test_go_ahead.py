@@ -272,10 +272,10 @@ def test_who_gets_a_line_where_some_have_a_verdict(pauses: bool) -> None:
     executor._succession, executor._arrivals, executor._pauses = Succession(math.inf), Arrivals(), pauses
     workers: list[Any] = [WorkerHandle(Actor(), Request({"CPU": 1.0})) for _ in range(2)]
     executor._running = dict(enumerate(workers))
-    for trial, worker in enumerate(workers):
-        executor._arrivals.heard(worker, 1.0, [Ended(trial)], 0.001)
-        worker.run([a_job(trial)], WINDOW, 1.0)
-        executor._arrivals.begun(worker, WINDOW)
+    for trial, handle in executor._running.items():
+        executor._arrivals.heard(handle, 1.0, [Ended(trial)], 0.001)
+        handle.run([a_job(trial)], WINDOW, 1.0)
+        executor._arrivals.begun(handle, WINDOW)
     executor._arrivals.look()
     assert sorted(executor.arrivals()) == [0, 1]
     executor.go_ahead(1, BELOW_ONE)

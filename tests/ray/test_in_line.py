@@ -134,7 +134,7 @@ def check_copies_carry_on_what_their_parents_had(result: ray_hpo.Result) -> None
         if trial.parent is not None:
             assert trial.parent in history
             parent = result.reports(trial.parent)
-            assert history[: int(trial.origin)] == list(parent[parent.step == trial.origin].history)[0]
+            assert history[: int(trial.origin)] == next(iter(parent[parent.step == trial.origin].history))
     assert any(trial.parent is not None for trial in result.trials)
     assert not result.experiment.notices
 
