@@ -217,14 +217,14 @@ def test_how_long_a_milestone_takes_is_learnt_from_those_that_go_on_as_well() ->
     arrivals = Arrivals(now=clock)
     worker: Any = WorkerHandle(Actor(), Request({"CPU": 1.0}))
     worker.units = 2.0
-    arrivals.begun(worker, WINDOW)
+    arrivals.begun(worker)
     assert arrivals.patience == math.inf  # nobody knows
     clock.now += 0.1
     arrivals.heard(worker, 2.0, [*REPORTS, AtMilestone(0, went_on=4.0)], 0.001)  # seconds of the next turn
-    arrivals.begun(worker, WINDOW)
+    arrivals.begun(worker)
     assert arrivals.patience == pytest.approx(0.1 * 0.6)
     arrivals.heard(worker, 2.0, [Crashed(0, "user", "ValueError")], 100.0)
-    arrivals.begun(worker, WINDOW)
+    arrivals.begun(worker)
     clock.now += 0.07
     arrivals.look()
     assert arrivals.due == [worker] and arrivals.take() is worker and arrivals.due == []
@@ -275,7 +275,7 @@ def test_who_gets_a_line_where_some_have_a_verdict(pauses: bool) -> None:
     for trial, handle in executor._running.items():
         executor._arrivals.heard(handle, 1.0, [Ended(trial)], 0.001)
         handle.run([a_job(trial)], WINDOW, 1.0)
-        executor._arrivals.begun(handle, WINDOW)
+        executor._arrivals.begun(handle)
     executor._arrivals.look()
     assert sorted(executor.arrivals()) == [0, 1]
     executor.go_ahead(1, BELOW_ONE)

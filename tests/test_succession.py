@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import ray
 
+from ray_hpo.executors.ray.arrivals import SHORT_SECONDS
 from ray_hpo.executors.ray.succession import Succession
 from ray_hpo.executors.ray.worker_handle import WorkerHandle
 from ray_hpo.messages import AtMilestone, Checkpoint, Crashed, Ended, Job, Message
@@ -124,9 +125,9 @@ def clock() -> Clock:
 def wanted_after(succession: Succession, clock: Clock, worker: Any, units: float) -> float | None:
     """How many seconds after a worker turned to a job of so many units the next one is wanted; None: not at all."""
     worker.units = units
-    succession.begun(worker, WINDOW)
+    succession.begun(worker)
     patience, was = 0.0 if len(succession) else succession.patience, clock.now
-    clock.now += WINDOW
+    clock.now += SHORT_SECONDS
     succession.look()
     due = len(succession) == 1
     clock.now = was
@@ -136,14 +137,16 @@ def wanted_after(succession: Succession, clock: Clock, worker: Any, units: float
 
 
 def test_a_line_is_for_jobs_that_are_known_to_be_short(worker: Any, clock: Clock) -> None:
-    """Wanted 40 % of a job before its end, and 20 ms at least."""
+    """Wanted 40 % of a job before its end, at least 20 ms and at most 80."""
     succession = Succession(math.inf, now=clock)
     assert wanted_after(succession, clock, worker, 1.0) is None
     succession.heard(worker, 2.0, [Ended(0)], 0.1)  # 0.05 s a unit
     assert wanted_after(succession, clock, worker, 3.0) == pytest.approx(0.15 * 0.6)
     assert wanted_after(succession, clock, worker, 0.5) == pytest.approx(0.005)
     assert wanted_after(succession, clock, worker, 0.2) == 0.0  # at once
-    assert wanted_after(succession, clock, worker, 5.0) is None
+    assert wanted_after(succession, clock, worker, 5.0) == pytest.approx(0.25 - 0.08)
+    assert wanted_after(succession, clock, worker, 19.0) == pytest.approx(0.95 - 0.08)
+    assert wanted_after(succession, clock, worker, 20.0) is None
     succession.heard(worker, 1.0, [Crashed(0, "user", "ValueError")], 100.0)  # says nothing of how long jobs take
     succession.heard(worker, 1.0, REPORTS, 100.0)
     assert wanted_after(succession, clock, worker, 3.0) is not None
@@ -164,6 +167,22 @@ def test_the_first_job_of_a_worker_says_little(clock: Clock) -> None:
     assert wanted_after(succession, clock, workers[3], 1.0) == pytest.approx(0.12 * 0.6)
 
 
+def test_there_is_none_where_some_take_much_longer_than_others(worker: Any, clock: Clock) -> None:
+    """What is in line behind one of these would wait for it. When there were none for a while, there is one again."""
+    succession = Succession(math.inf, now=clock)
+    for _ in range(3):
+        succession.heard(worker, 1.0, [Ended(0)], 0.05)
+    assert wanted_after(succession, clock, worker, 1.0) is not None
+    succession.heard(worker, 1.0, [Ended(0)], 5.0)
+    assert wanted_after(succession, clock, worker, 1.0) is None
+    jobs = 0
+    while wanted_after(succession, clock, worker, 1.0) is None:
+        succession.heard(worker, 1.0, [Ended(0)], 0.05)
+        jobs += 1
+        assert jobs < 15
+    assert jobs > 3
+
+
 def test_there_is_none_where_trials_are_not_to_leave_or_cannot(worker: Any, clock: Clock) -> None:
     never, no_longer = Succession(0, now=clock), Succession(math.inf, now=clock)
     for succession in (never, no_longer):
@@ -180,13 +199,14 @@ def test_who_is_free_first_is_first(clock: Clock) -> None:
     succession.heard(workers[0], 1.0, [Ended(0)], 0.05)
     for worker, units in zip(workers, (3.0, 1.0, 2.0), strict=True):
         worker.units = units
-        succession.begun(worker, WINDOW)
+        succession.begun(worker)
     assert (len(succession), succession.patience) == (0, pytest.approx(0.05 - 0.02))
     clock.now += 0.035
     assert (len(succession), succession.patience) == (0, 0.0)  # one is wanted, and nobody has seen it yet
     succession.look()
     assert (len(succession), succession.patience) == (1, pytest.approx(0.06 - 0.035))
-    succession.heard(workers[2], 1.0, REPORTS, 0.2)
+    succession.heard(workers[0], 1.0, REPORTS, 0.03)  # on its way
+    succession.heard(workers[2], 1.0, [Ended(2)], 0.05)
     clock.now += 0.1
     succession.look()
     assert [succession.take() for _ in range(len(succession))] == [workers[1], workers[0]]
@@ -199,7 +219,7 @@ def test_no_more_are_in_line_than_may_be(clock: Clock) -> None:
     succession.heard(workers[0], 1.0, [Ended(0)], 0.001)
     for worker in workers:
         worker.run([job(0)], WINDOW, 1.0)
-        succession.begun(worker, WINDOW)
+        succession.begun(worker)
     assert len(succession) == 2
     first = succession.take()
     first.offer(job(1))

@@ -16,11 +16,13 @@ from ray_hpo.executors.ray.worker_handle import WorkerHandle
 from ray_hpo.messages import Crashed, Message, is_last, went_on
 
 WEIGHT = 0.2  # of the latest job in how long they are thought to take
-LEAD_SECONDS, LEAD = 0.02, 0.4  # how long before a job's expected end its worker is due; also as a part of it
+SHORT_SECONDS = 1.0  # of longer jobs, which some milliseconds hardly add to, nothing is foretold
+LEAD = 0.4  # how long before a job's expected end its worker is due, as a part of it
+LEAD_SECONDS = (0.02, 0.08)  # at least and at most
 
 
 class Arrivals:
-    """Workers with a job that is expected to come to its milestone within a window of reports, until they are taken.
+    """Workers with a short job, as far as its milestone can be foretold, until they are taken.
 
     now: a clock, in seconds.  due: those to be seen to, as of the last look; who is first at its milestone is first.
     """
@@ -33,6 +35,7 @@ class Arrivals:
         self._since: dict[WorkerHandle, float] = {}  # when they turned to their jobs
         self._warm: WeakSet[WorkerHandle] = WeakSet()  # those that have done a job: the first one imports, and compiles
         self._pace = math.inf  # seconds that one unit of fidelity takes, about
+        self._spread = 0.0  # by how much jobs differ from that, about
         self._settled = False  # whether that is known of warm ones
 
     def look(self) -> None:
@@ -50,22 +53,26 @@ class Arrivals:
         due = min((due for due in self._expected.values() if due > self._looked), default=math.inf)
         return max(0.0, due - self._now())
 
-    def begun(self, worker: WorkerHandle, window: float) -> None:
-        """A worker has turned to a job, and answers after `window` seconds or at its milestone."""
+    def begun(self, worker: WorkerHandle) -> None:
+        """A worker has turned to a job."""
         now, expected = self._now(), worker.units * self._pace
         self._since[worker] = now
-        if expected < window:
-            self._expected[worker] = now + expected - max(LEAD_SECONDS, LEAD * expected)
+        if worker.units * (self._pace + self._spread) < SHORT_SECONDS:
+            least, most = LEAD_SECONDS
+            self._expected[worker] = now + expected - min(max(least, LEAD * expected), most)
             self._note_due()
 
     def heard(self, worker: WorkerHandle, units: float, messages: Sequence[Message], seconds: float) -> None:
         """Its answer. units: of its job.  seconds: since it turned to it, unless it has turned to another one."""
         since = self._since.get(worker, self._now())
-        if messages and is_last(messages[-1]) and not isinstance(messages[-1], Crashed):
-            self._took(worker, seconds, units)
+        last = messages[-1] if messages else None
+        if last is not None and is_last(last):
+            if not isinstance(last, Crashed):
+                self._took(worker, seconds, units)
+            self.forget(worker)
         elif any(map(went_on, messages)):
             self._took(worker, self._now() - since, units)
-        self.forget(worker)
+            self.forget(worker)
 
     def take(self) -> WorkerHandle:
         """The first of those that are due, which is seen to."""
@@ -86,8 +93,11 @@ class Arrivals:
     def _took(self, worker: WorkerHandle, seconds: float, units: float) -> None:
         each = seconds / max(units, 1e-9)  # one that has ended by itself before has nothing left to do
         if worker in self._warm:
-            self._pace = self._pace + WEIGHT * (each - self._pace) if self._settled else each
-            self._settled = True
+            if self._settled:
+                self._spread += WEIGHT * (abs(each - self._pace) - self._spread)
+                self._pace += WEIGHT * (each - self._pace)
+            else:
+                self._pace, self._settled = each, True
         else:
             self._warm.add(worker)
             self._pace = self._pace if self._settled else min(self._pace, each)

@@ -204,7 +204,7 @@ class RayExecutor:
         if worker.jobs[0].trial in self._backlog.suspects:
             return
         foreseen = self._arrivals if self._goes_ahead else self._succession
-        foreseen.begun(worker, self._window)
+        foreseen.begun(worker)
 
     def _look(self) -> None:
         self._succession.look()

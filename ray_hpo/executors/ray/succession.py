@@ -26,9 +26,9 @@ class Succession(Arrivals):
         """How many jobs are wanted, as of the last look."""
         return int(min(len(self.due), max(0, self._most - len(self._filled))))
 
-    def begun(self, worker: WorkerHandle, window: float) -> None:
+    def begun(self, worker: WorkerHandle) -> None:
         if self._enabled:
-            super().begun(worker, window)
+            super().begun(worker)
 
     def add(self, worker: WorkerHandle) -> None:
         """It is due, whenever its job began, as will be seen at the next look."""
