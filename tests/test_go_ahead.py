@@ -77,16 +77,20 @@ def said(runner: TrialRunner) -> list[Message]:
     return messages
 
 
+def steps(messages: Sequence[Message]) -> list[float]:
+    return [message.step for message in messages if isinstance(message, Reports)]
+
+
 def test_with_a_good_value_a_trial_goes_on_at_once_and_says_so(runner_of: Any) -> None:
     """Its checkpoint is written meanwhile. At the next milestone it waits."""
     runner = runner_of(saving)
     runner.go_ahead(BELOW_ONE, turn=1)  # it and the order may overtake one another
     runner.start([job(0, until=2.0)])
-    first, passed, *more, last = (message for message in said(runner) if not isinstance(message, Saved))
-    assert isinstance(first, Reports) and first.step == 2.0
-    assert passed == AtMilestone(0, went_on=4.0)
-    assert [message.step for message in more if isinstance(message, Reports)][-1] == 4.0
-    assert last == AtMilestone(0, saved=True)
+    messages = said(runner)
+    passed = messages.index(AtMilestone(0, went_on=4.0))
+    assert steps(messages[:passed])[-1] == 2.0
+    assert steps(messages)[-1] == 4.0
+    assert messages[-1] == AtMilestone(0, saved=True)
     runner.proceed(6.0)
     assert said(runner)[-1] == AtMilestone(0, saved=True)
 
@@ -106,7 +110,7 @@ def test_where_others_begin_from_it_a_trial_has_saved_before_it_says_so(runner_o
     before = messages[: messages.index(AtMilestone(0, went_on=8.0))]
     saved = [message.checkpoint.step for message in before if isinstance(message, Saved)]
     assert saved[-1] == {1: 4.0, 2: 4.0, 3: 3.0}[every]
-    assert [message.step for message in before if isinstance(message, Reports)][-1] == 4.0
+    assert steps(before)[-1] == 4.0
 
 
 @pytest.mark.parametrize("value", [1.0, 2.0, math.nan, -math.inf, None])
@@ -227,7 +231,7 @@ def test_how_long_a_milestone_takes_is_learnt_from_those_that_go_on_as_well() ->
     arrivals.begun(worker)
     clock.now += 0.07
     arrivals.look()
-    assert arrivals.due == [worker] and arrivals.take() is worker and arrivals.due == []
+    assert arrivals.due == 1 and arrivals.take() is worker and arrivals.due == 0
 
 
 def test_a_line_forms_only_where_a_verdict_was_given() -> None:
@@ -280,7 +284,7 @@ def test_who_gets_a_line_where_some_have_a_verdict(pauses: bool) -> None:
     assert sorted(executor.arrivals()) == [0, 1]
     executor.go_ahead(1, BELOW_ONE)
     executor._succession.look()
-    assert executor._succession.due == [workers[0] if pauses else workers[1]]
+    assert len(executor._succession) == 1 and executor._succession.take() is (workers[0] if pauses else workers[1])
 
 
 # ---- in the controller ----

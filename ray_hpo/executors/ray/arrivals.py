@@ -10,7 +10,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from itertools import count
 from weakref import WeakSet
+
+from sortedcontainers import SortedList  # type: ignore[import-untyped]  # it has no types
 
 from ray_hpo.executors.ray.worker_handle import WorkerHandle
 from ray_hpo.messages import Crashed, Message, is_last, went_on
@@ -21,17 +24,21 @@ LEAD = 0.4  # how long before a job's expected end its worker is due, as a part 
 LEAD_SECONDS = (0.02, 0.08)  # at least and at most
 
 
+_Due = tuple[float, int, WorkerHandle]  # from when on, a number that tells those of the same moment apart, who
+
+
 class Arrivals:
     """Workers with a short job, as far as its milestone can be foretold, until they are taken.
 
-    now: a clock, in seconds.  due: those to be seen to, as of the last look; who is first at its milestone is first.
+    now: a clock, in seconds.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self.due: list[WorkerHandle] = []
         self._now = now
         self._looked = now()
-        self._expected: dict[WorkerHandle, float] = {}  # from when on they are due
+        self._numbers = count()
+        self._expected: dict[WorkerHandle, _Due] = {}
+        self._order = SortedList()  # of these
         self._since: dict[WorkerHandle, float] = {}  # when they turned to their jobs
         self._warm: WeakSet[WorkerHandle] = WeakSet()  # those that have done a job: the first one imports, and compiles
         self._pace = math.inf  # seconds that one unit of fidelity takes, about
@@ -41,17 +48,18 @@ class Arrivals:
     def look(self) -> None:
         """See who is due now."""
         self._looked = self._now()
-        self._note_due()
 
-    def _note_due(self) -> None:
-        due = [worker for worker, since in self._expected.items() if since <= self._looked]
-        self.due = sorted(due, key=self._expected.__getitem__)
+    @property
+    def due(self) -> int:
+        """How many are to be seen to, as of the last look."""
+        seen: int = self._order.bisect_right((self._looked, math.inf))
+        return seen
 
     @property
     def patience(self) -> float:
         """Seconds until there is one more to be seen."""
-        due = min((due for due in self._expected.values() if due > self._looked), default=math.inf)
-        return max(0.0, due - self._now())
+        due = self.due
+        return max(0.0, self._order[due][0] - self._now()) if due < len(self._order) else math.inf
 
     def begun(self, worker: WorkerHandle) -> None:
         """A worker has turned to a job."""
@@ -59,8 +67,7 @@ class Arrivals:
         self._since[worker] = now
         if worker.units * (self._pace + self._spread) < SHORT_SECONDS:
             least, most = LEAD_SECONDS
-            self._expected[worker] = now + expected - min(max(least, LEAD * expected), most)
-            self._note_due()
+            self._expect(worker, now + expected - min(max(least, LEAD * expected), most))
 
     def heard(self, worker: WorkerHandle, units: float, messages: Sequence[Message], seconds: float) -> None:
         """Its answer. units: of its job.  seconds: since it turned to it, unless it has turned to another one."""
@@ -75,20 +82,28 @@ class Arrivals:
             self.forget(worker)
 
     def take(self) -> WorkerHandle:
-        """The first of those that are due, which is seen to."""
-        worker = self.due.pop(0)
+        """The one of those that are due that is first at its milestone; it is seen to."""
+        worker: WorkerHandle = self._order.pop(0)[2]
         del self._expected[worker]
         return worker
 
     def forget(self, worker: WorkerHandle) -> None:
         """Its trial is at its milestone, or it is gone."""
         self._since.pop(worker, None)
-        if self._expected.pop(worker, None) is not None and worker in self.due:
-            self.due.remove(worker)
+        known = self._expected.pop(worker, None)
+        if known is not None:
+            self._order.remove(known)
 
     def clear(self) -> None:
-        for workers in (self.due, self._expected, self._since):
+        for workers in (self._expected, self._since, self._order):
             workers.clear()
+
+    def _expect(self, worker: WorkerHandle, when: float) -> None:
+        known = self._expected.pop(worker, None)
+        if known is not None:
+            self._order.remove(known)
+        self._expected[worker] = when, next(self._numbers), worker
+        self._order.add(self._expected[worker])
 
     def _took(self, worker: WorkerHandle, seconds: float, units: float) -> None:
         each = seconds / max(units, 1e-9)  # one that has ended by itself before has nothing left to do

@@ -113,7 +113,7 @@ class RayExecutor:
         return self._crew.room_for(gpu, len(self._backlog))
 
     def arrivals(self) -> Sequence[int]:
-        arrived = [self._arrivals.take() for _ in range(len(self._arrivals.due))]
+        arrived = [self._arrivals.take() for _ in range(self._arrivals.due)]
         if self._pauses:
             for worker in arrived:
                 self._succession.add(worker)

@@ -24,7 +24,7 @@ class Succession(Arrivals):
 
     def __len__(self) -> int:
         """How many jobs are wanted, as of the last look."""
-        return int(min(len(self.due), max(0, self._most - len(self._filled))))
+        return int(min(self.due, max(0, self._most - len(self._filled))))
 
     def begun(self, worker: WorkerHandle) -> None:
         if self._enabled:
@@ -33,7 +33,7 @@ class Succession(Arrivals):
     def add(self, worker: WorkerHandle) -> None:
         """It is due, whenever its job began, as will be seen at the next look."""
         if self._enabled:
-            self._expected[worker] = self._now()
+            self._expect(worker, self._now())
 
     def heard(self, worker: WorkerHandle, units: float, messages: Sequence[Message], seconds: float) -> None:
         super().heard(worker, units, messages, seconds)
