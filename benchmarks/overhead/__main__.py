@@ -50,9 +50,10 @@ def main() -> None:
     rounds = args.rounds or (1 if args.quick else 3)
     found: Found = {subject: {} for subject in subjects}
     if "first_result" in parts:
-        for start in range(rounds * max(STARTS.get(subject, 1) for subject in subjects)):
+        starts = {subject: 1 if args.quick else rounds * STARTS.get(subject, 1) for subject in subjects}
+        for start in range(max(starts.values())):
             for subject in subjects:
-                if start < rounds * STARTS.get(subject, 1):
+                if start < starts[subject]:
                     for key, value in _measure(subject, "first_result", since=time.time()).items():
                         _note(found, subject, key, value)
     ray.init(

@@ -159,13 +159,13 @@ class PBT(Scheduler):
         parent = min(parents, key=lambda trial: table.trials[trial].children, default=None)
         if parent is None:
             return None
-        replaced, origin, milestones = next(iter(rung.ended)), table.trials[parent].reached, self.rungs(fidelity)
+        replaced, origin = next(iter(rung.ended)), table.trials[parent].reached
         rank, arrived = rung.rank(parent), len(rung.ranking)
         reason = (
             f"replaces trial {replaced} by a perturbed copy of trial {parent}, ranked {rank} of {arrived} at "
             f"{fidelity_text(milestone)}, from its checkpoint at {fidelity_text(origin)}"
         )
-        return New(0, milestones[bisect_right(milestones, origin)], reason, parent, replaced)
+        return New(0, self._above(fidelity, origin), reason, parent, replaced)
 
 
 def _check_share(field: str, share: Any, most: float) -> None:

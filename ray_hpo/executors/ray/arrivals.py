@@ -90,20 +90,21 @@ class Arrivals:
     def forget(self, worker: WorkerHandle) -> None:
         """Its trial is at its milestone, or it is gone."""
         self._since.pop(worker, None)
-        known = self._expected.pop(worker, None)
-        if known is not None:
-            self._order.remove(known)
+        self._expect_no_more(worker)
 
     def clear(self) -> None:
         for workers in (self._expected, self._since, self._order):
             workers.clear()
 
     def _expect(self, worker: WorkerHandle, when: float) -> None:
+        self._expect_no_more(worker)
+        self._expected[worker] = when, next(self._numbers), worker
+        self._order.add(self._expected[worker])
+
+    def _expect_no_more(self, worker: WorkerHandle) -> None:
         known = self._expected.pop(worker, None)
         if known is not None:
             self._order.remove(known)
-        self._expected[worker] = when, next(self._numbers), worker
-        self._order.add(self._expected[worker])
 
     def _took(self, worker: WorkerHandle, seconds: float, units: float) -> None:
         each = seconds / max(units, 1e-9)  # one that has ended by itself before has nothing left to do

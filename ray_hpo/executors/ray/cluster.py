@@ -27,8 +27,8 @@ REMEMBERED = Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/
 # Of a Ray that is started here, where the user has not said otherwise.
 STARTED = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # spares every user a warning about the future
-    # In about half of all starts a node looks for its object store just before that listens, and by default again
-    # after a second, up to ten times.
+    # In some starts a node looks for its object store just before that listens, and by default again after a second,
+    # up to ten times.
     "RAY_raylet_client_connect_timeout_milliseconds": "50",
     "RAY_raylet_client_num_connect_attempts": "200",
 }
