@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -18,8 +17,7 @@ from ray_hpo.journal.schema import FILE, SCHEMA, VERSION, connect
 from ray_hpo.journal.syncing import Syncing
 from ray_hpo.journal.upgrade import upgrade
 from ray_hpo.reports import Reports
-
-SYNC_SECONDS = 0.5  # how much of the journal a power failure may cost
+from ray_hpo.sync_times import sync_number
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps would make one at every call
 
@@ -54,7 +52,7 @@ class Journal:
     """Append-only. Nothing may be acted on before the `commit` that holds it.
 
     What is committed survives the death of any process at once, and that of the machine once the disk has confirmed
-    it: every half second (see syncing.py).
+    it: every half second (see syncing.py and sync_times.py).
 
     syncs: how often the disk has confirmed all that had been committed when it was asked.
 
@@ -77,7 +75,7 @@ class Journal:
         self.syncs = 0
         self._backup = None if folder is None else Backup(folder)
         self._syncing = None if self._backup is None else Syncing(path, self._backup)
-        self._synced_at = time.monotonic()  # when the disk was asked last
+        self._asked = sync_number()  # when the disk was asked last
         self._has_news = False  # since then
         self._seq_at_open = self._seq
 
@@ -113,7 +111,7 @@ class Journal:
         if self._syncing is None:
             return
         self.syncs += self._syncing.ended()
-        if self._has_news and self._syncing.idle and time.monotonic() - self._synced_at >= SYNC_SECONDS:
+        if self._has_news and self._syncing.idle and sync_number() != self._asked:
             self._begin_sync(self._syncing)
 
     def sync(self) -> None:
@@ -128,7 +126,7 @@ class Journal:
             self.syncs += self._syncing.ended(wait=True)
 
     def _begin_sync(self, syncing: Syncing) -> None:
-        self._has_news, self._synced_at = False, time.monotonic()
+        self._has_news, self._asked = False, sync_number()
         syncing.begin()
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ from ray_hpo.journal.trust import check_tables
 
 FILE = "journal.sqlite"
 VERSION = 2
+LOG_PAGES = 16_384  # of 4 KiB: should the log ever hold so many, a commit takes them over itself; see syncing.py
 READABLE = (1, 2)  # version 1 had one row a report; see upgrade.py
 
 # events: what was decided and what happened, in order: the truth.
@@ -50,6 +51,7 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     if write:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")  # survives the death of any process; see Journal.sync
+        connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
         connection.execute("PRAGMA temp_store = MEMORY")
     return connection
 

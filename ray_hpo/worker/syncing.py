@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-SYNC_SECONDS = 0.2  # checkpoints of so long are confirmed together: the driver keeps the one before twice as long
+from ray_hpo.sync_times import to_next_sync
 
 
 class Syncing:
@@ -30,7 +30,7 @@ class Syncing:
             self._at_once.set()
 
     def _round(self) -> None:
-        self._at_once.wait(SYNC_SECONDS)
+        self._at_once.wait(to_next_sync())
         self._at_once.clear()
         with self._lock:
             due, self._due = self._due, {}
