@@ -14,7 +14,7 @@ from ray_hpo.messages import AtMilestone, Crashed, Ended, Job, Message, Notice
 from ray_hpo.reports import Reports
 from ray_hpo.storage import CheckpointStore
 from ray_hpo.worker.runner import StuckTrial, TrialRunner
-from ray_hpo.worker.session import Setting, report
+from ray_hpo.worker.session import HEAD_START_SECONDS, Setting, report
 
 LONG = 3600.0  # of windows that end because all is over
 
@@ -197,6 +197,35 @@ def test_its_last_word_comes_when_its_checkpoint_is_there(runner_of: Any) -> Non
     messages, *_ = runner.next_batch(LONG)
     assert [type(message).__name__ for message in messages][-2:] == ["Saved", "AtMilestone"]
     assert sum(message.count for message in messages if isinstance(message, Reports)) == 2
+
+
+def test_the_next_one_has_a_head_start(runner_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what keeps the interpreter busy: the save, and the answer."""
+    seen: list[str] = []
+    begun = threading.Event()
+    save = CheckpointStore.save
+
+    def train(config: dict[str, Any]) -> None:
+        if config["x"] == 1:
+            seen.append("begun")
+            begun.set()
+        saving(config)
+
+    def head_start(seconds: float) -> None:
+        assert 0 < seconds <= HEAD_START_SECONDS
+        assert begun.wait(30)
+
+    def spy(self: Any, trial: int, *args: Any) -> str:
+        seen.append(f"saved {trial}")
+        return save(self, trial, *args)
+
+    monkeypatch.setattr("ray_hpo.worker.session._sleep", head_start)
+    monkeypatch.setattr("ray_hpo.storage.CheckpointStore.save", spy)
+    runner = runner_of(train)
+    runner.offer(job(1, until=1.0), turn=1)
+    runner.start([job(0, until=1.0)])
+    assert [runner.next_batch(LONG).made_way for _ in range(2)] == [True, False]
+    assert seen[0] == "begun" and set(seen[1:]) == {"saved 0", "saved 1"}
 
 
 def test_a_checkpoint_that_cannot_be_written_costs_a_trial_that_made_way_no_result(

@@ -29,6 +29,9 @@ from ray_hpo.worker.syncing import syncing
 
 FIRST_MEASUREMENTS, MEASURE_SECONDS = 3, 30.0  # of GPU memory: at so many first reports, and then so often
 SAVE_SECONDS = 60.0  # how much work a trainable that saves on demand may lose
+HEAD_START, HEAD_START_SECONDS = 0.04, 0.002  # of the next trial, as a part of how long this one took; at most
+
+_sleep = time.sleep
 
 CheckpointLike = Mapping[str, Any] | str | os.PathLike[str]
 
@@ -219,17 +222,20 @@ class Session:
         return copied(checkpoint) if isinstance(checkpoint, Mapping) else None
 
     def depart(self, last_word: Callable[[], Message], save: Callable[[], None] = lambda: None) -> None:
-        """The trial has made way. Its last word, after what is to be saved before, comes from another thread, so that
-        the next trial begins at once: the answer's way keeps the interpreter busy."""
+        """The trial has made way. Its last word, after what is to be saved before, comes from another thread, once the
+        next trial has begun: the answer's way keeps the interpreter busy, and the cores, where several trials of a node
+        make way at once."""
+        self._released, self._departed = True, time.monotonic()
+        head_start = min(HEAD_START * (self._departed - self._began), HEAD_START_SECONDS)
 
         def say() -> None:
+            _sleep(head_start)
             try:
                 save()
             finally:
                 self.outbox.put(last_word())
                 self._bell.ring_out()
 
-        self._released, self._departed = True, time.monotonic()
         self._saving.put(say)
 
     def _at_milestone(self, step: float) -> AtMilestone:
