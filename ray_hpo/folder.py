@@ -21,7 +21,7 @@ def choose_name(name: str | None, trainable_name: str) -> str:
         InvalidInput: a name that is not a plain file name.
     """
     if name is None:
-        return f"{trainable_name}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:4]}"
+        return f"{trainable_name}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
     if not isinstance(name, str) or name in ("", ".", "..") or "/" in name or "\0" in name or not _is_unicode(name):
         raise InvalidInput(f"name must be a plain folder name; got name={name!r}")
     return name

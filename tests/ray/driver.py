@@ -31,10 +31,10 @@ def start(folder: Path, **options: Any) -> ray_hpo.Result:
     return start_in(folder.parent, folder.name, **options)
 
 
-def start_in(storage: Path | str, name: str, **options: Any) -> ray_hpo.Result:
+def start_in(storage: Path | str, name: str, trainable: Any = train, **options: Any) -> ray_hpo.Result:
     result = ray_hpo.tune_run(
         SPACE,
-        train,
+        trainable,
         metric="loss",
         algo="hyperband",
         max_budget=EPOCHS,
