@@ -67,8 +67,8 @@ def alive(mark: str) -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                marked = wanted in (entry / "environ").read_bytes()
-                if marked and b"supervisor.py" not in (entry / "cmdline").read_bytes():
+                command = (entry / "cmdline").read_bytes()  # first: one that ends between the two has no environment
+                if wanted in (entry / "environ").read_bytes() and b"supervisor.py" not in command:
                     found.append(int(entry.name))
             except OSError:
                 continue
