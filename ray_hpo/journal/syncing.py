@@ -68,7 +68,8 @@ class Syncing:
         self._checkpoint_due = time.monotonic() + CHECKPOINT_SECONDS
 
     def _sync_log(self) -> None:
-        with contextlib.suppress(FileNotFoundError), open(f"{self._path}-wal", "rb") as log:  # else commits are synced
+        # Where a file system allows no log there is none, and SQLite syncs every commit.
+        with contextlib.suppress(FileNotFoundError), open(f"{self._path}-wal", "rb") as log:
             _confirm(log.fileno())
 
 

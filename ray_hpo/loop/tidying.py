@@ -16,8 +16,8 @@ class Tidying:
 
     After a power failure the journal may be as old as its last sync, and checkpoints may lack what was saved in the
     half second before: what is left must be there. So a checkpoint is deleted at the third sync that ends from when it
-    was not needed any more: the second knows so, and the one that took its place was confirmed with it at the latest,
-    half a second before the third.
+    was not needed any more: the second knows so, and the disk was asked for the one that took its place with it at the
+    latest, half a second before the third.
 
     discard: told of the path of each.
     """

@@ -30,8 +30,7 @@ from ray_hpo.worker.syncing import syncing
 FIRST_MEASUREMENTS, MEASURE_SECONDS = 3, 30.0  # of GPU memory: at so many first reports, and then so often
 SAVE_SECONDS = 60.0  # how much work a trainable that saves on demand may lose
 HEAD_START, HEAD_START_SECONDS = 0.04, 0.002  # of the next trial, as a part of how long this one took; at most
-
-_sleep = time.sleep
+_sleep = time.sleep  # where tests wait for an event
 
 CheckpointLike = Mapping[str, Any] | str | os.PathLike[str]
 
