@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from strategies.actions import fidelity_text
 
@@ -25,6 +26,12 @@ class Budget:
     patience: int | None = None
     gpus: float = 0.0
     price: float = 0.0
+
+    @cached_property
+    def unlimited(self) -> bool:
+        """Whether nothing is ever refused."""
+        limits = self.time_limit, self.total_budget, self.gpu_hours, self.cost, self.patience
+        return all(limit is None for limit in limits)
 
     def refuses(self, elapsed: float, granted: float, cost: float, in_vain: int = 0) -> str:
         """Why `cost` more units may not be granted now; empty if they may. in_vain: trials since the last new best."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Set
 
 from ray_hpo.messages import Checkpoint
@@ -20,7 +19,7 @@ class CheckpointUses:
         self.unneeded: list[str] = []
         self._keep = keep
         self._kept: list[Trial] = []  # completed trials that keep their checkpoints
-        self._uses: Counter[str] = Counter()  # path -> how often trials refer to it
+        self._uses: dict[str, int] = {}  # path -> how often trials refer to it
 
     @property
     def paths(self) -> Set[str]:
@@ -30,7 +29,7 @@ class CheckpointUses:
     def refer(self, old: Checkpoint | None, new: Checkpoint | None) -> Checkpoint | None:
         """`new`, which takes the place of `old` in a trial."""
         if new is not None:
-            self._uses[new.path] += 1
+            self._uses[new.path] = self._uses.get(new.path, 0) + 1
         if old is not None:
             self._uses[old.path] -= 1
             if not self._uses[old.path]:

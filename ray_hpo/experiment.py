@@ -131,7 +131,7 @@ class Experiment:
     @property
     def last_time(self) -> float:
         """When something was last heard of: time of the executor's clock; 0 before the beginning."""
-        return max((time for t in self.trials for time, _ in t.decisions[-1:]), default=0.0)
+        return max((time for t in self.trials for time, _ in t.decided[-1:]), default=0.0)
 
     @property
     def spent(self) -> float:
@@ -162,11 +162,11 @@ class Experiment:
 
     # ---- the fold ----
 
-    def report(self, trial: int, step: float, metrics: Mapping[str, Any]) -> None:
-        """A report that is new: its step lies beyond all earlier ones of the trial."""
+    def report(self, trial: int, step: float, metrics: dict[str, Any]) -> None:
+        """A report that is new: its step lies beyond all earlier ones of the trial. metrics: kept as they are."""
         row = self.trials[trial]
         self._trained += step - row.step
-        row.step, row.metrics = step, dict(metrics)
+        row.step, row.metrics = step, metrics
         value = metrics.get(self.goals.metrics[0])
         if isinstance(value, (int, float)):
             row.latest = float(value)
@@ -203,7 +203,7 @@ class Experiment:
         row = self.trials[record.trial]
         if not isinstance(record, (Reached, Failed)):
             row.why = record.reason
-            row.decisions.append((time, f"{type(record).__name__.lower()}: {record.reason}"))
+            row.decided.append((time, record))
         match record:
             case Start():
                 row.begun = row.since = time

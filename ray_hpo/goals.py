@@ -100,7 +100,7 @@ class Goals:
         """Whether there is more than one metric, so that trials have a front and no best one."""
         return len(self.metrics) > 1
 
-    @property
+    @cached_property
     def plain(self) -> bool:
         """Whether one number says how good a trial is."""
         return len(self.metrics) == 1 and not self.constraints

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from strategies.actions import Decision
+
 from ray_hpo.messages import Checkpoint
 
 State = Literal["running", "paused", "stopped", "completed", "failed"]
@@ -52,7 +54,12 @@ class Trial:
     error: str = ""  # why its last attempt broke off; empty once it got further
     traceback: str = ""  # of its last exception
     crashes: list[tuple[float, str, str]] = field(default_factory=list)  # when, cause and error of each lost attempt
-    decisions: list[tuple[float, str]] = field(default_factory=list)
+    decided: list[tuple[float, Decision]] = field(default_factory=list)  # what the strategy decided of it, and when
+
+    @property
+    def decisions(self) -> list[tuple[float, str]]:
+        """What the strategy decided of it: when, and what and why in words."""
+        return [(time, f"{type(decision).__name__.lower()}: {decision.reason}") for time, decision in self.decided]
 
     @property
     def came_to(self) -> float | None:

@@ -12,6 +12,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 
@@ -190,6 +191,7 @@ def minimised(value: float, mode: str) -> float:
     return value if mode == "min" else -value
 
 
+@lru_cache(maxsize=1024)
 def fidelity_text(fidelity: float) -> str:
     """A fidelity as people write it: 9 rather than 9.0."""
     return f"{fidelity:g}"

@@ -55,6 +55,11 @@ class Column:
         """Whether values have bounds, and an order of their own."""
         return self.kind in ("float", "int")
 
+    @property
+    def stepped(self) -> bool:
+        """Whether it has so many values, not all between its bounds."""
+        return self.q is not None or bool(self.values)
+
     def codes(self, u: Array) -> Array:
         """Codes, shape (n,), of unit values in [0, 1]; NaN stays NaN."""
         if self.q is None and self.kind == "float":

@@ -4,41 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-from sortedcontainers import SortedList  # type: ignore[import-untyped]  # it has no types
-
+from strategies.entries import Least, Sorted
 from strategies.ranking import Standings, total_violation
 
 Entry = tuple[float, int]  # a value, or another number to minimise, and a trial
-
-
-class Sorted:
-    """Entries in their order, sorted when they are asked for: many rungs are never asked."""
-
-    def __init__(self) -> None:
-        self._sorted = SortedList()  # into a list of 100,000 it takes 20 times as long to insert
-        self._new: list[Any] = []
-
-    def add(self, entry: Any) -> None:
-        self._new.append(entry)
-
-    def remove(self, entry: Any) -> None:
-        if self._new and self._new[-1] == entry:
-            self._new.pop()
-        else:
-            self.entries.remove(entry)
-
-    @property
-    def entries(self) -> Any:
-        """Ascending."""
-        if self._new:
-            if len(self._new) == 1:
-                self._sorted.add(self._new[0])
-            else:
-                self._sorted.update(self._new)
-            self._new.clear()
-        return self._sorted
 
 
 class Rung:
@@ -59,7 +29,8 @@ class Rung:
         self.paused: set[int] = set()
         self.finite = 0
         self._ranking = Sorted()
-        self._here = Sorted()
+        self._here = Least()
+        self._not_among: tuple[Entry, int] | None = None  # the best one here is not among so many
 
     @property
     def ranking(self) -> Sequence[Entry]:
@@ -68,19 +39,34 @@ class Rung:
         return ranking
 
     @property
-    def here(self) -> Sequence[Entry]:
-        """The part of the ranking that is neither failed, nor stopped, nor sent on from here."""
-        here: Sequence[Entry] = self._here.entries
-        return here
+    def best_here(self) -> Entry | None:
+        """The best of the results that are neither failed, nor stopped, nor sent on from here."""
+        best: Entry | None = self._here.entry
+        return best
+
+    def promotable(self, keep: int) -> int | None:
+        """The trial of `best_here`, if it is among the best `keep` of all results. Asked after every result, which
+        seldom makes a difference."""
+        best = self.best_here
+        if best is None or keep < 1:
+            return None
+        known = self._not_among
+        if known is not None and known[0] == best and keep <= known[1]:
+            return None  # with more results its rank can only be worse
+        if best <= self.ranking[min(keep, len(self.values)) - 1]:
+            return best[1]
+        self._not_among = best, keep
+        return None
 
     def add(
         self, value: float, trial: int, values: Sequence[float] | None = None, excess: Sequence[float] | None = None
     ) -> None:
         """A result; see `actions.Reached`."""
-        self._ranking.add((value, trial))
+        entry = value, trial
+        self._ranking.add(entry)
         self.values[trial] = value
         if math.isfinite(value):
-            self._here.add((value, trial))
+            self._here.add(entry)
             self.finite += 1
 
     @property
@@ -128,19 +114,24 @@ class ConstrainedRung(Rung):
         self._trials: list[int] = []
         self._indices: dict[int, int] = {}
         self._left: set[int] = set()
-        self._known = (0, 0)  # results and trials that left, of which the next two were made
+        self._known = 0  # results of which the next one was made
         self._ranked: list[Entry] = []
-        self._ranked_here: list[Entry] = []
 
     @property
     def ranking(self) -> Sequence[Entry]:
-        self._sort()
+        if len(self._trials) != self._known:
+            self._ranked = [(float(place), self._trials[i]) for place, i in enumerate(self._standings.order)]
+            self._known = len(self._trials)
         return self._ranked
 
     @property
-    def here(self) -> Sequence[Entry]:
-        self._sort()
-        return self._ranked_here
+    def best_here(self) -> Entry | None:
+        return next((entry for entry in self.ranking[: self.finite] if entry[1] not in self._left), None)
+
+    def promotable(self, keep: int) -> int | None:
+        """Like that of `Rung`, but ranks may get better."""
+        best = self.best_here
+        return best[1] if best is not None and best[0] < keep else None
 
     def add(
         self, value: float, trial: int, values: Sequence[float] | None = None, excess: Sequence[float] | None = None
@@ -164,14 +155,6 @@ class ConstrainedRung(Rung):
     def scores(self, trials: Iterable[int]) -> list[float]:
         places: list[float] = self._standings.among([self._indices[trial] for trial in trials]).scores().tolist()
         return places
-
-    def _sort(self) -> None:
-        known = (len(self._trials), len(self._left))
-        if known != self._known:
-            ranked = [self._trials[i] for i in self._standings.order]
-            self._ranked = [(float(place), trial) for place, trial in enumerate(ranked)]
-            self._ranked_here = [entry for entry in self._ranked[: self.finite] if entry[1] not in self._left]
-            self._known = known
 
 
 def outcome(

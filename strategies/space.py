@@ -60,12 +60,14 @@ class SearchSpace:
         self._document: dict[str, Any] = json.loads(json.dumps(document))
         parts = self._document["config_space"]
         self._paths: dict[str, list[str]] = self._document["paths"]
+        self._flat = all(path == [name] for name, path in self._paths.items())
         self.columns: tuple[Column, ...] = tuple(column_of(hp) for hp in parts["hyperparameters"])
         self.names: tuple[str, ...] = tuple(column.name for column in self.columns)
         self.dim: int = len(self.columns)
         self.free: NDArray[np.intp] = np.array(
             [j for j, column in enumerate(self.columns) if column.n_values != 1], dtype=np.intp
         )
+        self._stepped = [(j, column) for j, column in enumerate(self.columns) if column.stepped]
         self._index = {name: j for j, name in enumerate(self.names)}
         self.conditions: dict[str, Expression] = {
             condition["child"]: self._expression(condition) for condition in parts["conditions"]
@@ -123,14 +125,13 @@ class SearchSpace:
         Values outside of [0, 1] are clipped; a NaN where a parameter is active becomes 0.5.
         """
         if len(U) == 1 and not self.conditions:
-            return np.array([[self._snapped(j, u) for j, u in enumerate(U[0].tolist())]])
+            return np.array([self._snapped(U[0].tolist())])
         U = np.clip(np.where(np.isnan(U), 0.5, U), 0.0, 1.0)
         codes = np.full_like(U, np.nan)
         for j, column in enumerate(self.columns):
-            steps = column.q is not None or column.values
-            if steps or column.name in self._parents:
+            if column.stepped or column.name in self._parents:
                 codes[:, j] = column.codes(U[:, j])
-            if steps:
+            if column.stepped:
                 U[:, j] = column.units(codes[:, j])
         for j, condition in self._order:
             inactive = ~self._holds(condition, codes)
@@ -167,11 +168,10 @@ class SearchSpace:
             if name not in self._index:
                 raise InvalidInput(f"{name}: not a parameter of this space; its parameters: {_list(self.names)}")
         given = [c.unit_at(c.code(config[c.name])) if c.name in config else math.nan for c in self.columns]
+        if not self.conditions and len(config) == self.dim:  # all are active, and have a value
+            return np.array(self._snapped(given))
         u = np.array([given])
         point = self.canonical(u)
-        if not self.conditions and len(config) == self.dim:  # all are active, and have a value
-            complete: Array = point[0]
-            return complete
         for column, value, known in zip(self.columns, point[0], ~np.isnan(u[0]), strict=True):
             active = not np.isnan(value)
             if active and not known and column.n_values != 1:
@@ -189,6 +189,8 @@ class SearchSpace:
 
     def nest(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """A flat configuration in the nested dicts that the user wrote: what the trainable sees."""
+        if self._flat:
+            return dict(config)
         nested: dict[str, Any] = {}
         for name, value in config.items():
             *groups, last = self._paths.get(name, [name])
@@ -263,11 +265,12 @@ class SearchSpace:
 
     # --- codes and rules ---
 
-    def _snapped(self, j: int, u: float) -> float:
-        """The canonical value of column j for the unit value u, where there are no conditions."""
-        column, u = self.columns[j], 0.5 if u != u else min(max(u, 0.0), 1.0)
-        steps = column.q is not None or column.values
-        return column.unit_at(column.code_at(u)) if steps else u
+    def _snapped(self, units: list[float]) -> list[float]:
+        """The canonical values of all columns for unit values, where there are no conditions."""
+        units = [0.5 if u != u else 0.0 if u < 0.0 else 1.0 if u > 1.0 else u for u in units]
+        for j, column in self._stepped:
+            units[j] = column.unit_at(column.code_at(units[j]))
+        return units
 
     def _codes(self, U: Array) -> Array:
         return np.stack([column.codes(U[:, j]) for j, column in enumerate(self.columns)], axis=1)

@@ -115,7 +115,8 @@ class Strategy:
     def apply(self, record: Record) -> None:
         """Fold in what became true."""
         if isinstance(record, Limit):
-            record = dataclasses.replace(record, num_trials=self._cap(record.num_trials))
+            self.table.apply(dataclasses.replace(record, num_trials=self._cap(record.num_trials)))
+            return
         self.table.apply(record)
         if isinstance(record, Start):
             row = self.problem.space.encode(record.config)

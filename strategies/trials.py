@@ -25,6 +25,9 @@ class Status(Enum):
     FAILED = "failed"
 
 
+ENDED = (Status.STOPPED, Status.FAILED)
+
+
 @dataclass(slots=True)
 class TrialRow:
     """One trial: the bracket it belongs to, the milestone it runs to (or reached last), its status.
@@ -45,7 +48,7 @@ class TrialRow:
 
     @property
     def alive(self) -> bool:
-        return self.status is not Status.STOPPED and self.status is not Status.FAILED
+        return self.status not in ENDED
 
     def add(self, value: float) -> None:
         self.reached = self.until
@@ -168,12 +171,12 @@ class TrialTable:
             paused.add(row.number) if status is Status.PAUSED else paused.discard(row.number)
         if row.status is not Status.PAUSED and status not in (Status.RUNNING, Status.WAITING):
             self.in_line -= self.in_line > 0  # its worker is free for the next one
-        was_alive = row.alive
         started = (status is Status.RUNNING) - (row.status is Status.RUNNING)
         self.running += started
         self.busy[row.bracket] += started
+        ends = row.alive and status in ENDED
         row.status = status
-        if was_alive and not row.alive:
+        if ends:
             self.rung(row.bracket, row.until).ended[row.number] = None
             self.alive[row.bracket] -= 1
             if not self.alive[row.bracket]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from strategies.actions import Continue, Resume, Start
@@ -24,6 +25,8 @@ class Allowance:
 
     def refusal(self, action: Start | Resume | Continue, promised: float = 0.0) -> str:
         """Why `action` is not allowed; empty if it is. promised: units of fidelity besides those granted."""
+        if self._budget.unlimited:
+            return ""
         known = self._experiment
         granted, cost = known.granted + promised + sum(self.reserved.values()), self.cost(action)
         return self._budget.refuses(self._elapsed(), granted, cost, known.in_vain) or self._used_on_workers()
@@ -36,11 +39,13 @@ class Allowance:
 
     def used_up(self) -> str:
         """Which limit ends the session at once, whatever trains still; empty if none does."""
+        if self._budget.unlimited:
+            return ""
         return self._budget.refuses(self._elapsed(), 0.0, 0.0) or self._used_on_workers()
 
     def time_left(self) -> float:
         """Seconds until the limit on time; inf without one."""
-        return self._budget.time_left(self._elapsed())
+        return math.inf if self._budget.unlimited else self._budget.time_left(self._elapsed())
 
     def _elapsed(self) -> float:
         return self._experiment.elapsed_at(self._now())

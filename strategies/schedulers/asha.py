@@ -38,10 +38,6 @@ class _Asynchronous(Scheduler):
         ladder = self.rungs(fidelity)
         return ladder[ladder.index(rung) + 1]
 
-    def _unfit(self, table: TrialTable, fidelity: Fidelity, trial: int) -> Stop | None:
-        """The verdicts that need no comparison."""
-        return beyond_comparison(table, fidelity, trial, f"rung {fidelity_text(table.trials[trial].until)}")
-
 
 @dataclass(frozen=True)
 class Asha(_Asynchronous):
@@ -66,12 +62,13 @@ class Asha(_Asynchronous):
         return idle(table)
 
     def verdict(self, table: TrialTable, fidelity: Fidelity, trial: int) -> Verdict:
-        unfit = self._unfit(table, fidelity, trial)
+        unfit = beyond_comparison(table, fidelity, trial)
         if unfit:
             return unfit
-        promotion = self._promotion(table, fidelity)
-        if promotion and promotion.trial == trial:
-            return Continue(trial, promotion.until, promotion.reason)
+        if self._promotable(table, fidelity, table.trials[trial].until) == trial:
+            promotion = self._promotion(table, fidelity)
+            if promotion and promotion.trial == trial:
+                return Continue(trial, promotion.until, promotion.reason)
         return Pause(trial, self._standing(table, fidelity, trial))
 
     def _highest(self, table: TrialTable, fidelity: Fidelity) -> int:
@@ -87,14 +84,15 @@ class Asha(_Asynchronous):
         arrived = len(table.rung(0, milestone).values)
         return arrived // self.eta if arrived >= self._least(table, fidelity, milestone) else 0
 
+    def _promotable(self, table: TrialTable, fidelity: Fidelity, milestone: float) -> int | None:
+        """The trial that goes on from a rung next, if one is good enough."""
+        return table.rung(0, milestone).promotable(self._kept(table, fidelity, milestone))
+
     def _promotion(self, table: TrialTable, fidelity: Fidelity) -> Resume | None:
         ladder = self.rungs(fidelity)
         for milestone in reversed(ladder[: self._highest(table, fidelity)]):
-            rung = table.rung(0, milestone)
-            kept = self._kept(table, fidelity, milestone)
-            here = rung.here if kept else ()
-            if here and here[0] <= rung.ranking[kept - 1]:  # its rank is `kept` at most
-                best = here[0][1]
+            best = self._promotable(table, fidelity, milestone)
+            if best is not None:
                 return Resume(best, self._above(fidelity, milestone), self._standing(table, fidelity, best))
         return None
 
@@ -112,8 +110,8 @@ class Asha(_Asynchronous):
 
     def _place(self, table: TrialTable, trial: int) -> str:
         row = table.trials[trial]
-        arrived = len(table.rung(row.bracket, row.until).values)
-        return f"rung {fidelity_text(row.until)}: ranked {table.rank(trial)} of {arrived} so far"
+        rung = table.rung(row.bracket, row.until)
+        return f"rung {fidelity_text(row.until)}: ranked {rung.rank(trial)} of {len(rung.values)} so far"
 
     def _standing(self, table: TrialTable, fidelity: Fidelity, trial: int) -> str:
         milestone = table.trials[trial].until
@@ -142,7 +140,7 @@ class AshaStopping(_Asynchronous):
         return idle(table) if table.exhausted else self._new(table, fidelity)
 
     def verdict(self, table: TrialTable, fidelity: Fidelity, trial: int) -> Verdict:
-        unfit = self._unfit(table, fidelity, trial)
+        unfit = beyond_comparison(table, fidelity, trial)
         if unfit:
             return unfit
         row = table.trials[trial]

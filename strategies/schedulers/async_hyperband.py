@@ -22,6 +22,7 @@ from strategies.memo import Memo
 from strategies.models.soft_ranking import concordance
 from strategies.schedulers.asha import Asha
 from strategies.schedulers.base import New, Next, take_up
+from strategies.schedulers.fifo import beyond_comparison
 from strategies.schedulers.rungs import Fidelity
 from strategies.trials import TrialTable
 
@@ -84,7 +85,7 @@ class AsyncHyperband(Asha):
         row = table.trials[trial]
         if row.bracket == HALVING:
             return super().verdict(table, fidelity, trial)
-        unfit = self._unfit(table, fidelity, trial)
+        unfit = beyond_comparison(table, fidelity, trial)
         if unfit:
             return unfit
         ladder = self.rungs(fidelity)

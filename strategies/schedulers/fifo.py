@@ -36,11 +36,12 @@ def full_budget(trial: int, fidelity: Fidelity) -> Stop:
     return Stop(trial, f"completed: reached max_budget {fidelity_text(fidelity.max_budget)}")
 
 
-def beyond_comparison(table: TrialTable, fidelity: Fidelity, trial: int, at: str) -> Stop | None:
+def beyond_comparison(table: TrialTable, fidelity: Fidelity, trial: int, at: str = "rung") -> Stop | None:
     """The end of a trial at a milestone whose result is none, or that has had all there is; None for others.
 
-    at: the milestone in words.
+    at: what a milestone is called.
     """
+    until = table.trials[trial].until
     if math.isinf(table.value(trial)):
-        return Stop(trial, f"{at}: its result is not a finite number")
-    return full_budget(trial, fidelity) if table.trials[trial].until == fidelity.max_budget else None
+        return Stop(trial, f"{at} {fidelity_text(until)}: its result is not a finite number")
+    return full_budget(trial, fidelity) if until == fidelity.max_budget else None

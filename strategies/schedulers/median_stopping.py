@@ -57,7 +57,7 @@ class MedianStopping(Scheduler):
     def verdict(self, table: TrialTable, fidelity: Fidelity, trial: int) -> Verdict:
         row = table.trials[trial]
         at = f"at {fidelity_text(row.until)}"
-        ended = beyond_comparison(table, fidelity, trial, at)
+        ended = beyond_comparison(table, fidelity, trial, "at")
         if ended:
             return ended
         rung = table.rung(0, row.until)

@@ -19,6 +19,7 @@ from strategies.memo import Memo
 from strategies.models.soft_ranking import agree, noise
 from strategies.schedulers.asha import Asha
 from strategies.schedulers.base import Next, take_up
+from strategies.schedulers.fifo import beyond_comparison
 from strategies.schedulers.rungs import Fidelity
 from strategies.trials import TrialTable
 
@@ -61,7 +62,7 @@ class Pasha(Asha):
         until = table.trials[trial].until
         if until in self.rungs(fidelity):
             return super().verdict(table, fidelity, trial)
-        unfit = self._unfit(table, fidelity, trial)
+        unfit = beyond_comparison(table, fidelity, trial)
         if unfit:
             return unfit
         path = next(path for path in self._paths(fidelity) if until in path)

@@ -86,15 +86,15 @@ class PBT(Scheduler):
             if copy:
                 return copy
             rung = table.rung(0, milestone)
-            if rung.paused:
-                best = rung.here[0][1]
-                return Resume(best, following, f"at {fidelity_text(milestone)}: none is further behind now")
+            best = rung.best_here if rung.paused else None
+            if best:
+                return Resume(best[1], following, f"at {fidelity_text(milestone)}: none is further behind now")
         return idle(table)
 
     def verdict(self, table: TrialTable, fidelity: Fidelity, trial: int) -> Verdict:
         row = table.trials[trial]
         at = f"at {fidelity_text(row.until)}"
-        ended = beyond_comparison(table, fidelity, trial, at)
+        ended = beyond_comparison(table, fidelity, trial, "at")
         if ended:
             return ended
         rung = table.rung(0, row.until)

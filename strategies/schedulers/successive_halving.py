@@ -65,7 +65,7 @@ class SuccessiveHalving(Scheduler):
         row = table.trials[trial]
         plan = self.bracket(fidelity, row.bracket)
         level = plan.rungs.index(row.until)
-        ended = beyond_comparison(table, fidelity, trial, f"rung {fidelity_text(row.until)}")
+        ended = beyond_comparison(table, fidelity, trial)
         if ended:
             return ended
         for state in self._judged(table, fidelity, row.bracket):

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, strategies as st
 
 from strategies.ranking import NET, Standings, non_dominated, total_violation
-from strategies.rung import ConstrainedRung
+from strategies.rung import ConstrainedRung, Rung
 
 few = st.sampled_from([0.0, 1.0, 2.0, 5.0])
 values_of = st.lists(st.one_of(few, st.just(math.inf)), min_size=2, max_size=2)
@@ -118,7 +118,32 @@ def test_a_rung_knows_who_is_still_here() -> None:
     for trial, values in enumerate([(1.0, 4.0), (2.0, 2.0), (math.inf, 0.0), (4.0, 1.0), (5.0, 5.0)]):
         rung.add(values[0], trial, values, None)
     assert [trial for _, trial in rung.ranking] == [1, 0, 3, 4, 2]
-    assert [trial for _, trial in rung.here] == [1, 0, 3, 4] and rung.finite == 4
+    assert rung.best_here == (0, 1) and rung.finite == 4
     rung.leave(0)
-    assert [trial for _, trial in rung.here] == [1, 3, 4] and rung.rank(0) == 2 and rung.top(2) == [1, 0]
+    assert rung.best_here == (0, 1) and rung.rank(0) == 2 and rung.top(2) == [1, 0]
+    rung.leave(1)
+    assert rung.best_here == (2, 3) and rung.promotable(2) is None and rung.promotable(3) == 3
     assert rung.scores([4, 3, 0]) == [2, 0, 1]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0.0, 1.0, 2.0, math.inf]), st.booleans(), st.integers(0, 9), st.integers(0, 6)),
+        max_size=40,
+    )
+)
+def test_who_may_be_promoted(steps: list[tuple[float, bool, int, int]]) -> None:
+    """Beside the definition, after every result and every departure, whatever was asked before."""
+    rung, here, results = Rung(), set[int](), list[tuple[float, int]]()
+    for trial, (value, goes, who, keep) in enumerate(steps):
+        rung.add(value, trial)
+        results.append((value, trial))
+        if math.isfinite(value):
+            here.add(trial)
+        if goes and here:
+            rung.leave(leaver := sorted(here)[who % len(here)])
+            here.remove(leaver)
+        among = [trial for _, trial in sorted(results)[:keep] if trial in here]
+        best = min((entry for entry in results if entry[1] in here), default=None)
+        assert rung.best_here == best
+        assert rung.promotable(keep) == (best[1] if best and best[1] in among else None)
