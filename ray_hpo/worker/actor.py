@@ -8,7 +8,7 @@ from typing import Any
 
 import ray
 
-from ray_hpo.worker import gpu_usage
+from ray_hpo.worker import gpu_usage, saving, syncing
 from ray_hpo.worker.notices import Notices
 from ray_hpo.worker.runner import StuckTrial, TrialRunner
 from ray_hpo.worker.session import Setting
@@ -25,6 +25,8 @@ class Worker:
     """
 
     def __init__(self, trainable: Any, setting: Setting) -> None:
+        saving.prepare()
+        syncing.syncing()
         notices = Notices(ray.get_runtime_context().get_actor_id() or "")
         self._runner = TrialRunner(trainable, setting, notices.asked_to_leave)
 

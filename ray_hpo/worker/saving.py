@@ -98,4 +98,11 @@ class _Buffer(io.BytesIO):
 @functools.cache
 def _thread() -> ThreadPoolExecutor:
     """That of this process."""
-    return ThreadPoolExecutor(1, "save")
+    thread = ThreadPoolExecutor(1, "save")
+    thread.submit(int)  # begins it now
+    return thread
+
+
+def prepare() -> None:
+    """Begin the thread before a trial needs it."""
+    _thread()
