@@ -1,10 +1,10 @@
 """What a trial costs when there are very many: CPU, memory, disk, resuming and asking, on the simulated executor.
 
-    python -m benchmarks.growth [--quick] [--json FILE] [--algos random,asha] [--ray-workers 200]
+    python -m benchmarks.growth [--quick] [--json FILE] [--algos random,asha] [--ray-workers N]
 
 Each size is a process of its own, with a journal on the disk; of small ones several, of which the medians are shown.
-Then how fast a simulation without a journal is. --ray-workers adds a run on a real Ray with so many live workers of
-0.01 CPU, or as many as there is memory for.
+Then how fast a simulation without a journal is. At last a run on a real Ray with many live workers of 0.01 CPU, 200 or
+as many as there is memory for: starting these takes minutes.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from benchmarks.overhead.workload import Watch, all_up, line_up, peak_mb
 SIZES, QUICK = (1_000, 10_000, 100_000), (1_000, 10_000)
 RUNS = {1_000: 5, 10_000: 3}  # of a size; of others one
 MANY_WORKERS = 10_000
+RAY_WORKERS = 200
 WORKER_MB = 90  # of memory that a worker takes, about
 
 
@@ -156,10 +157,10 @@ def _seconds(action: Any) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="without the largest size")
+    parser.add_argument("--quick", action="store_true", help="without the largest size, and without Ray")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--algos", default="random,asha")
-    parser.add_argument("--ray-workers", type=int, default=0)
+    parser.add_argument("--ray-workers", type=int, help="how many live ones; 0: none. Default 200, with --quick 0")
     parser.add_argument("--only", nargs=3, metavar=("ALGO", "TRIALS", "WORKERS"), help="one size, printed as JSON")
     args = parser.parse_args()
     if args.only:
@@ -182,8 +183,9 @@ def main() -> None:
         rates = [_rate(algo, 10_000) for _ in range(3)]
         found.append({"algo": algo, "trials": 10_000, "simulated_per_s": statistics.median(rates)})
         print(", ".join(f"{key} {_text(value)}" for key, value in found[-1].items()), flush=True)
-    if args.ray_workers:
-        fit = min(args.ray_workers, int(0.7 * _available_mb() / WORKER_MB))
+    wanted = args.ray_workers if args.ray_workers is not None else 0 if args.quick else RAY_WORKERS
+    if wanted:
+        fit = min(wanted, int(0.7 * _available_mb() / WORKER_MB))
         found.append(on_ray(fit, 2_000))
         print(", ".join(f"{key} {_text(value)}" for key, value in found[-1].items()), flush=True)
     if args.json:

@@ -52,9 +52,10 @@ class Least:
     def entry(self) -> Any:
         """None if there are none."""
         heap = self._heap
-        for entry in self._new:
-            heapq.heappush(heap, entry)
-        self._new.clear()
+        if self._new:
+            for entry in self._new:
+                heapq.heappush(heap, entry)
+            self._new.clear()
         while heap and heap[0] in self._gone:
             self._gone.remove(heapq.heappop(heap))
         return heap[0] if heap else None

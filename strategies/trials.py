@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 
@@ -30,7 +30,7 @@ ENDED = (Status.STOPPED, Status.FAILED)
 
 @dataclass(slots=True)
 class TrialRow:
-    """One trial: the bracket it belongs to, the milestone it runs to (or reached last), its status.
+    """One trial: the bracket it belongs to, the milestone it runs to (or reached last) and the rung there, its status.
 
     results, best, mean: how many values it has, one at each milestone reached; the best and the mean of them.
     reached: its last milestone, or the one at which its parent was copied.  children: how often it was copied.
@@ -39,6 +39,7 @@ class TrialRow:
     number: int
     bracket: int
     until: float
+    rung: Rung = field(repr=False, compare=False)
     status: Status = Status.RUNNING
     results: int = 0
     best: float = math.inf
@@ -94,18 +95,15 @@ class TrialTable:
 
     def value(self, trial: int) -> float:
         """The value of a trial that waits or pauses at a milestone, there."""
-        row = self.trials[trial]
-        return self.rung(row.bracket, row.until).values[trial]
+        return self.trials[trial].rung.values[trial]
 
     def rank(self, trial: int) -> int:
         """The 1-based rank of a trial that waits or pauses at a milestone, there."""
-        row = self.trials[trial]
-        return self.rung(row.bracket, row.until).rank(trial)
+        return self.trials[trial].rung.rank(trial)
 
     def least_rank(self, trial: int) -> int:
         """The best rank that it can still have there when more results have arrived."""
-        row = self.trials[trial]
-        return self.rung(row.bracket, row.until).least_rank(trial)
+        return self.trials[trial].rung.least_rank(trial)
 
     def apply(self, record: Record) -> None:
         """Fold one record in."""
@@ -114,29 +112,29 @@ class TrialTable:
                 self._start(record)
             case Resume() | Continue():
                 row = self.trials[record.trial]
-                self.rung(row.bracket, row.until).leave(row.number)
+                row.rung.leave(row.number)
                 self._set(row, Status.RUNNING)
                 self.in_line += isinstance(record, Resume) and bool(record.ahead)
                 self.granted[row.bracket] += record.until - row.until
                 row.until = record.until
-                self.rung(row.bracket, row.until).entered += 1
+                row.rung = self.rung(row.bracket, row.until)
+                row.rung.entered += 1
             case Reached():
                 row = self.trials[record.trial]
                 row.add(record.value)
-                rung = self.rung(row.bracket, row.until)
-                rung.add(record.value, row.number, record.values, record.excess)
+                row.rung.add(record.value, row.number, record.values, record.excess)
                 if math.isfinite(record.value):
-                    rung.add_mean(row.mean)
+                    row.rung.add_mean(row.mean)
                 self._set(row, Status.WAITING)
             case Failed():
                 row = self.trials[record.trial]
-                self.rung(row.bracket, row.until).add(math.inf, row.number)
+                row.rung.add(math.inf, row.number)
                 self._set(row, Status.FAILED)
             case Pause():
                 self._set(self.trials[record.trial], Status.PAUSED)
             case Stop():
                 row = self.trials[record.trial]
-                self.rung(row.bracket, row.until).leave(row.number)
+                row.rung.leave(row.number)
                 self._set(row, Status.STOPPED)
             case Limit():
                 self.num_trials = record.num_trials
@@ -144,9 +142,9 @@ class TrialTable:
     def _start(self, record: Start) -> None:
         if record.trial != len(self.trials):
             raise ValueError(f"trials start in order: expected {len(self.trials)}, got {record.trial}")
-        row = TrialRow(record.trial, record.bracket, record.until)
-        self.trials.append(row)
         rung = self.rung(record.bracket, record.until)
+        row = TrialRow(record.trial, record.bracket, record.until, rung)
+        self.trials.append(row)
         rung.entered += 1
         self.running += 1
         self.in_line += bool(record.ahead)
@@ -154,8 +152,7 @@ class TrialTable:
         self.granted[record.bracket] += record.until
         self.alive[record.bracket] = self.alive.get(record.bracket, 0) + 1
         if record.replaces is not None:
-            replaced = self.trials[record.replaces]
-            del self.rung(replaced.bracket, replaced.until).ended[record.replaces]
+            del self.trials[record.replaces].rung.ended[record.replaces]
         if record.parent is not None:
             parent = self.trials[record.parent]
             parent.children += 1
@@ -167,7 +164,7 @@ class TrialTable:
 
     def _set(self, row: TrialRow, status: Status) -> None:
         if status is Status.PAUSED or row.status is Status.PAUSED:
-            paused = self.rung(row.bracket, row.until).paused
+            paused = row.rung.paused
             paused.add(row.number) if status is Status.PAUSED else paused.discard(row.number)
         if row.status is not Status.PAUSED and status not in (Status.RUNNING, Status.WAITING):
             self.in_line -= self.in_line > 0  # its worker is free for the next one
@@ -177,7 +174,7 @@ class TrialTable:
         ends = row.alive and status in ENDED
         row.status = status
         if ends:
-            self.rung(row.bracket, row.until).ended[row.number] = None
+            row.rung.ended[row.number] = None
             self.alive[row.bracket] -= 1
             if not self.alive[row.bracket]:
                 del self.alive[row.bracket]

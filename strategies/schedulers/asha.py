@@ -79,14 +79,11 @@ class Asha(_Asynchronous):
         """From how many results on a rung promotes."""
         return self.eta
 
-    def _kept(self, table: TrialTable, fidelity: Fidelity, milestone: float) -> int:
-        """How many of the results of a rung are good enough to go on."""
-        arrived = len(table.rung(0, milestone).values)
-        return arrived // self.eta if arrived >= self._least(table, fidelity, milestone) else 0
-
     def _promotable(self, table: TrialTable, fidelity: Fidelity, milestone: float) -> int | None:
         """The trial that goes on from a rung next, if one is good enough."""
-        return table.rung(0, milestone).promotable(self._kept(table, fidelity, milestone))
+        rung = table.rung(0, milestone)
+        arrived = len(rung.values)
+        return rung.promotable(arrived // self.eta) if arrived >= self._least(table, fidelity, milestone) else None
 
     def _promotion(self, table: TrialTable, fidelity: Fidelity) -> Resume | None:
         ladder = self.rungs(fidelity)
@@ -110,15 +107,14 @@ class Asha(_Asynchronous):
 
     def _place(self, table: TrialTable, trial: int) -> str:
         row = table.trials[trial]
-        rung = table.rung(row.bracket, row.until)
-        return f"rung {fidelity_text(row.until)}: ranked {rung.rank(trial)} of {len(rung.values)} so far"
+        return f"rung {fidelity_text(row.until)}: ranked {row.rung.rank(trial)} of {len(row.rung.values)} so far"
 
     def _standing(self, table: TrialTable, fidelity: Fidelity, trial: int) -> str:
-        milestone = table.trials[trial].until
-        least = self._least(table, fidelity, milestone)
-        if len(table.rung(0, milestone).values) < least:
+        row = table.trials[trial]
+        least, arrived = self._least(table, fidelity, row.until), len(row.rung.values)
+        if arrived < least:
             return f"{self._place(table, trial)}, from {least} on the top {least // self.eta} continue"
-        return f"{self._place(table, trial)}, top {self._kept(table, fidelity, milestone)} continue"
+        return f"{self._place(table, trial)}, top {arrived // self.eta} continue"
 
 
 @dataclass(frozen=True)
@@ -144,7 +140,7 @@ class AshaStopping(_Asynchronous):
         if unfit:
             return unfit
         row = table.trials[trial]
-        arrived = len(table.rung(row.bracket, row.until).values)
+        arrived = len(row.rung.values)
         rank, keep = table.rank(trial), self._keep(arrived)
         reason = f"rung {fidelity_text(row.until)}: ranked {rank} of {arrived} so far, top {keep} continue"
         return Stop(trial, reason) if rank > keep else Continue(trial, self._above(fidelity, row.until), reason)
@@ -152,7 +148,7 @@ class AshaStopping(_Asynchronous):
     def go_ahead(self, table: TrialTable, fidelity: Fidelity, trial: int) -> GoAhead | None:
         """Not among few results, where each makes a difference."""
         row = table.trials[trial]
-        others = table.rung(row.bracket, row.until).ranking
+        others = row.rung.ranking
         if not table.plain or len(others) < self.eta or row.until >= fidelity.max_budget:
             return None
         keep = self._keep(len(others) + 1)

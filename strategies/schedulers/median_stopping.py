@@ -60,7 +60,7 @@ class MedianStopping(Scheduler):
         ended = beyond_comparison(table, fidelity, trial, "at")
         if ended:
             return ended
-        rung = table.rung(0, row.until)
+        rung = row.rung
         means, others = rung.means, rung.finite - 1
         milestones = self.rungs(fidelity)
         following = milestones[bisect_right(milestones, row.until)]
@@ -79,7 +79,7 @@ class MedianStopping(Scheduler):
         row = table.trials[trial]
         if not table.plain or row.until >= fidelity.max_budget:
             return None
-        rung, milestones = table.rung(0, row.until), self.rungs(fidelity)
+        rung, milestones = row.rung, self.rungs(fidelity)
         at, below = f"at {fidelity_text(row.until)}", math.inf
         if row.until < self.grace_period or rung.finite < self.min_trials:
             reason = f"{at}: too early to be stopped"
@@ -93,7 +93,7 @@ class MedianStopping(Scheduler):
     def _by_rank(self, table: TrialTable, trial: int, following: float) -> Verdict:
         """The rule where results have no mean: stop what ranks behind more than half of the others."""
         row = table.trials[trial]
-        rank, others = table.rank(trial), table.rung(0, row.until).finite - 1
+        rank, others = table.rank(trial), row.rung.finite - 1
         text = f"at {fidelity_text(row.until)}: {rank - 1} of {others} others are better"
         if 2 * (rank - 1) > others:
             return Stop(trial, f"{text}, more than half")

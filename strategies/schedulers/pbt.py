@@ -97,7 +97,7 @@ class PBT(Scheduler):
         ended = beyond_comparison(table, fidelity, trial, "at")
         if ended:
             return ended
-        rung = table.rung(0, row.until)
+        rung = row.rung
         arrived = len(rung.ranking)
         worst = self._quantile(table, arrived)
         ranked = f"{at}: ranked {table.rank(trial)} of {arrived} so far"
@@ -113,7 +113,7 @@ class PBT(Scheduler):
         row = table.trials[trial]
         if not table.plain or row.until >= fidelity.max_budget or self._is_ahead(table, fidelity, row.until):
             return None
-        rung = table.rung(0, row.until)
+        rung = row.rung
         others = rung.ranking
         worst = self._quantile(table, len(others) + 1)
         if self.quantile_fraction and not worst:

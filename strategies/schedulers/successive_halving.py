@@ -78,7 +78,7 @@ class SuccessiveHalving(Scheduler):
         row = table.trials[trial]
         sizes = plan.sizes(self.eta)
         rank, keep = table.rank(trial), sizes[level + 1]
-        arrived = len(table.rung(row.bracket, row.until).ranking)
+        arrived = len(row.rung.ranking)
         at = f"rung {fidelity_text(row.until)}: ranked {rank} of {arrived} so far"
         if table.least_rank(trial) > keep:
             return Stop(trial, f"{at}, only the top {keep} of {sizes[level]} continue")
