@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shutil
 import signal
 import sys
@@ -175,8 +176,9 @@ def test_a_checkpoint_that_cannot_be_written_is_a_notice_and_training_goes_on(
 
     result = sweep(in_the_way, algo="random", num_trials=2, progress=True)
     assert [(trial.state, trial.step) for trial in result.trials] == [("completed", EPOCHS)] * 2
-    assert "trial 0: checkpoint at 1 could not be written" in result.experiment.notices[0]
-    assert "! trial 0: checkpoint at 1 could not be written" in capsys.readouterr().out
+    failed = r"trial 0: checkpoint at \d could not be written"  # of several that come at once the newest counts
+    assert re.match(failed, result.experiment.notices[0])
+    assert re.search(f"! {failed}", capsys.readouterr().out)
 
 
 def test_a_checkpoint_that_cannot_be_pickled_fails_the_trial_and_says_so(sweep: Sweep) -> None:
