@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import io
+import queue
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, BinaryIO
 
@@ -49,7 +49,7 @@ class Saving:
             self._next = write
             begins, self._busy = not self._busy, True
         if begins:
-            _thread().submit(self._run)
+            _jobs().put(self._run)
 
     def settle(self, also_next: bool) -> None:
         """Wait until nothing is being written. also_next: what has not been begun is written before, else left out.
@@ -96,13 +96,18 @@ class _Buffer(io.BytesIO):
 
 
 @functools.cache
-def _thread() -> ThreadPoolExecutor:
-    """That of this process."""
-    thread = ThreadPoolExecutor(1, "save")
-    thread.submit(int)  # begins it now
-    return thread
+def _jobs() -> queue.SimpleQueue[Callable[[], None]]:
+    """Of the one thread of this process. An executor would take as long for each as all else that a report does."""
+    jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+
+    def work() -> None:
+        while True:
+            jobs.get()()
+
+    threading.Thread(target=work, name="save", daemon=True).start()  # trials wait for it at their ends
+    return jobs
 
 
 def prepare() -> None:
-    """Begin the thread before a trial needs it."""
-    _thread()
+    """Begin the thread before a trial needs it: where all cores are busy, that takes milliseconds."""
+    _jobs()

@@ -19,7 +19,7 @@ class Syncing:
         self._due: dict[int, Callable[[], None]] = {}
         self._at_once = threading.Event()
         self._thread = ThreadPoolExecutor(1, "sync")
-        self._thread.submit(int)  # begins it now: where all cores are busy, that takes milliseconds
+        self._thread.submit(int)  # begins it now, before a trial needs it
 
     def add(self, trial: int, sync: Callable[[], None], at_once: bool) -> None:
         """sync: confirms the newest checkpoint of a trial.  at_once: it is the last one."""
