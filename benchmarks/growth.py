@@ -163,6 +163,8 @@ def main() -> None:
     parser.add_argument("--ray-workers", type=int, help="how many live ones; 0: none. Default 200, with --quick 0")
     parser.add_argument("--only", nargs=3, metavar=("ALGO", "TRIALS", "WORKERS"), help="one size, printed as JSON")
     args = parser.parse_args()
+    if args.ray_workers is None:
+        args.ray_workers = 0 if args.quick else RAY_WORKERS
     if args.only:
         print(json.dumps(simulated(args.only[0], int(args.only[1]), int(args.only[2]))))
         return
@@ -183,9 +185,8 @@ def main() -> None:
         rates = [_rate(algo, 10_000) for _ in range(3)]
         found.append({"algo": algo, "trials": 10_000, "simulated_per_s": statistics.median(rates)})
         print(", ".join(f"{key} {_text(value)}" for key, value in found[-1].items()), flush=True)
-    wanted = args.ray_workers if args.ray_workers is not None else 0 if args.quick else RAY_WORKERS
-    if wanted:
-        fit = min(wanted, int(0.7 * _available_mb() / WORKER_MB))
+    if args.ray_workers:
+        fit = min(args.ray_workers, int(0.7 * _available_mb() / WORKER_MB))
         found.append(on_ray(fit, 2_000))
         print(", ".join(f"{key} {_text(value)}" for key, value in found[-1].items()), flush=True)
     if args.json:

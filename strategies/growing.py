@@ -38,8 +38,7 @@ class GrowingArray:
     @property
     def view(self) -> NDArray[np.float64]:
         """(n, *row_shape), read-only; stays valid, and the same, after later appends."""
-        if self._new:
-            self._take_in()
+        self._take_in()
         view = self._data[: self._n]
         view.flags.writeable = False
         return view

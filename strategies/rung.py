@@ -47,7 +47,7 @@ class Rung:
     def promotable(self, keep: int) -> int | None:
         """The trial of `best_here`, if it is among the best `keep` of all results. Asked after every result, which
         seldom makes a difference."""
-        best: Entry | None = self._here.entry
+        best = self.best_here
         if best is None or keep < 1:
             return None
         known = self._not_among

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 from strategies.actions import Continue, Resume, Start
@@ -45,7 +44,7 @@ class Allowance:
 
     def time_left(self) -> float:
         """Seconds until the limit on time; inf without one."""
-        return math.inf if self._budget.unlimited else self._budget.time_left(self._elapsed())
+        return self._budget.time_left(self._elapsed())
 
     def _elapsed(self) -> float:
         return self._experiment.elapsed_at(self._now())

@@ -104,7 +104,7 @@ def _jobs() -> queue.SimpleQueue[Callable[[], None]]:
         while True:
             jobs.get()()
 
-    threading.Thread(target=work, name="save", daemon=True).start()  # trials wait for it at their ends
+    threading.Thread(target=work, name="save", daemon=True).start()  # whoever needs a write waits
     return jobs
 
 

@@ -343,7 +343,7 @@ def plain_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         TypeError: not a mapping, or a value that is not a scalar.
     """
-    if type(metrics) is not dict and not isinstance(metrics, Mapping):
+    if not isinstance(metrics, Mapping):
         raise TypeError(f"report takes a dict of metrics; got {type(metrics).__name__}")
     return {str(name): _plain(name, value) for name, value in metrics.items()}
 
@@ -352,10 +352,7 @@ _TOO_LARGE = 2**1023  # whole numbers that no float holds, as those of a trainin
 
 
 def _plain(name: str, value: Any) -> Any:
-    kind = type(value)
-    if kind is float or kind is str or kind is bool or value is None:
-        return value
-    if kind is int and -_TOO_LARGE < value < _TOO_LARGE:
+    if value is None or type(value) in (bool, float, str):
         return value
     if callable(getattr(value, "item", None)):
         value = value.item()  # a NumPy or torch scalar; larger arrays raise
